@@ -1,0 +1,107 @@
+"""The site file: one YAML document that describes a site, its gateways and where data goes.
+
+Sections of sources are checked by the plugin that their `type` names (`trunkline.config.loading`).
+"""
+
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from trunkline.config.tags import Identifier, Model, Seconds
+
+Bytes = Annotated[int, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"unknown time zone {name!r}: use an IANA name such as 'Europe/Oslo' or 'UTC'") from error
+    return name
+
+
+class LogConfig(Model):
+    """The site log."""
+
+    engine: Literal["journal"] = Field("journal", description="'journal' is embedded and needs nothing")
+    partitions: int = Field(4, ge=1, le=1000, description="partitions of each telemetry topic; fixed once data is there (PD-18)")
+    layout: Literal["gateway", "isa95", "petroleum"] = Field("gateway", description="how topics are named")
+    retention_hours: float = Field(24.0, gt=0, description="how long raw and clean telemetry stays in the log")
+
+
+class BufferConfig(Model):
+    """Store and forward at the edge."""
+
+    max_bytes: Bytes = Field(
+        10_000_000_000, description="largest size of the edge journal; oldest telemetry is given up beyond it, on record"
+    )
+    reserved_bytes: Bytes = Field(100_000_000, description="part of it that only alarms, events and commands may use")
+    retention_days: float = Field(30.0, gt=0, description="how long forwarded records stay at the edge once the historian has them (P-69)")
+    linger_ms: int = Field(50, ge=1, le=10_000, description="longest wait to gather readings for one durable write")
+    batch_readings: int = Field(2_000, ge=1, description="readings that start a durable write at once")
+
+
+class GatewayConfig(Model):
+    """One gateway: a process close to its devices."""
+
+    id: Identifier
+    admin_port: Port = Field(0, description="loopback port of /health and /metrics; 0 picks a free one")
+    buffer: BufferConfig = BufferConfig()
+    sources: tuple[dict[str, Any], ...] = Field((), description="connections to devices; each is checked by the plugin its 'type' names")
+
+
+class HistorianConfig(Model):
+    """Where history is kept."""
+
+    dsn: str = Field(
+        "", description="PostgreSQL connection string or secret reference; empty runs an embedded server under the data directory"
+    )
+    flush_seconds: Seconds = Field(2.0, description="longest time a reading waits in memory for a longer run")
+    flush_readings: int = Field(200_000, ge=1, description="readings that are written at once")
+    retention_days: float | None = Field(None, gt=0, description="drop history older than this; empty keeps all")
+    compact: bool = Field(True, description="merge short segments in the background")
+
+
+class ApiConfig(Model):
+    """REST, WebSocket and the page."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs authentication, which is always on")
+    port: Port = 8400
+
+
+class ValidationConfig(Model):
+    """What the validation step refuses or marks; ranges and rates come from the tags."""
+
+    max_future_seconds: Seconds = Field(10.0, description="a source time further ahead is refused")
+    max_age_days: float = Field(3650.0, gt=0, description="a source time further back is refused")
+    max_text_bytes: int = Field(65_536, ge=1, description="longer text values are refused")
+    gap_factor: float = Field(2.0, gt=1, description="silence of more than this many usual intervals is a gap event (W-129)")
+
+
+class LabConfig(Model):
+    """Simulated devices that 'trunkline up' starts beside the site: for learning, tests and drills."""
+
+    units: int = Field(10, ge=1, le=10_000)
+    seed: int = 7
+    period_ms: int = Field(1000, ge=1)
+    modbus_port: Port = 15020
+    opcua_port: Port = 48400
+    mqtt_port: Port = 18830
+    truth: str = Field("", description="file for the ground truth; empty writes none")
+
+
+class SiteConfig(Model):
+    """The whole site file."""
+
+    site: Identifier = Field(description="short name of the site")
+    title: str = Field("", max_length=128, description="name shown to people")
+    timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="IANA zone in which people read times")
+    data_dir: str = Field("data", description="where everything is kept; relative to the site file")
+    log: LogConfig = LogConfig()
+    gateways: tuple[GatewayConfig, ...] = ()
+    validation: ValidationConfig = ValidationConfig()
+    historian: HistorianConfig = HistorianConfig()
+    api: ApiConfig = ApiConfig()
+    lab: LabConfig | None = None

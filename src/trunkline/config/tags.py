@@ -1,0 +1,80 @@
+"""What every source and every tag can be told, whatever the protocol. Plugins extend `SourceConfig` and `TagConfig`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from trunkline.model.reading import Kind
+from trunkline.model.tags import TagPath
+
+
+class Model(BaseModel):
+    """Base of every configuration model: unknown keys are errors, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _check_path(text: str) -> str:
+    return str(TagPath.parse(text))
+
+
+Path = Annotated[str, AfterValidator(_check_path)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", examples=["boiler-plc"])]
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 365)]
+
+KINDS: dict[str, Kind] = {"double": Kind.DOUBLE, "integer": Kind.INTEGER, "boolean": Kind.BOOLEAN, "text": Kind.TEXT}
+
+
+class Deadband(Model):
+    """Report a reading only when it moved enough since the last one reported, or its quality changed (OPC UA Part 8, 7.2)."""
+
+    absolute: float | None = Field(None, gt=0, description="least change, in the tag's unit")
+    percent: float | None = Field(None, gt=0, le=100, description="least change, in percent of the tag's range")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Deadband":
+        if (self.absolute is None) == (self.percent is None):
+            raise ValueError("give either 'absolute' or 'percent'")
+        return self
+
+
+class TagConfig(Model):
+    """One tag. Plugins add where the device keeps it."""
+
+    path: Path = Field(description="full tag path, for example PLANT01.AREA02.UNIT_05.FLOW_RATE")
+    kind: Literal["double", "integer", "boolean", "text"] = Field("double", description="type of the values; a tag keeps it for life")
+    unit: str = Field("", max_length=32, description="engineering unit, for example m³/h")
+    description: str = Field("", max_length=256)
+    min: float | None = Field(None, description="lower end of the range; below it validation refuses the reading")
+    max: float | None = Field(None, description="upper end of the range; above it validation refuses the reading")
+    max_rate: float | None = Field(None, gt=0, description="largest believable change per second; faster is UNCERTAIN (suspect rate)")
+    deadband: Deadband | None = None
+    max_silence: Seconds | None = Field(None, description="with a deadband: report at least this often even without change")
+    stale_after: Seconds | None = Field(None, description="seconds without a reading until UNCERTAIN (stale); default: from the source")
+    time: Literal["device", "gateway"] = Field(
+        "device", description="which clock stamps the history; 'gateway' for devices without a clock keeps the quality GOOD (D-16)"
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> "TagConfig":
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError(f"min ({self.min:g}) must be below max ({self.max:g})")
+        if self.deadband and self.deadband.percent and (self.min is None or self.max is None):
+            raise ValueError("a deadband in percent needs 'min' and 'max'")
+        return self
+
+    @property
+    def value_kind(self) -> Kind:
+        """The kind as the model's enumeration."""
+        return KINDS[self.kind]
+
+
+class SourceConfig(Model):
+    """One connection to a device, broker or server. Plugins add how to reach it and override `tags`."""
+
+    id: Identifier = Field(description="name of the source, unique within its gateway")
+    type: str = Field(description="protocol: the name of an installed source plugin")
+    enabled: bool = True
+    stale_after: Seconds = Field(10.0, description="seconds of silence until a tag turns UNCERTAIN (stale)")
+    lost_after: Seconds = Field(60.0, description="seconds of silence until a tag turns BAD (communication lost)")
+    tags: tuple[TagConfig, ...] = ()

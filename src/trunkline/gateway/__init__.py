@@ -1,0 +1,1 @@
+"""The edge: runs sources, journals their readings, forwards them, enforces buffer limits."""

@@ -1,0 +1,1 @@
+"""The history in PostgreSQL: segments, writer, compactor, reader, retention."""

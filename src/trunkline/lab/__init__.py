@@ -1,0 +1,1 @@
+"""Simulated plants on the real protocols, faults on demand, ground truth."""

@@ -1,0 +1,1 @@
+"""Counts at every hop, and whether they balance."""

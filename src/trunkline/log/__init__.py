@@ -1,0 +1,1 @@
+"""The log port and its engines: everything that moves is a record in a log."""

@@ -1,0 +1,1 @@
+"""What is inside a record: blocks of readings, singles, events."""

@@ -1,0 +1,1 @@
+"""The embedded log engine: SQLite, WAL, synchronous=FULL."""

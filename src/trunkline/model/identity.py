@@ -1,0 +1,25 @@
+"""Identities: UUID version 7 (RFC 9562), ordered by time."""
+
+import secrets
+import threading
+import time
+import uuid
+
+_lock = threading.Lock()
+_last_ms = 0
+_counter = 0
+
+
+def uuid7() -> uuid.UUID:
+    """Return a UUIDv7; those of one process are strictly increasing (RFC 9562, 6.2, method 1)."""
+    global _last_ms, _counter  # noqa: PLW0603 - one generator a process is the point
+    with _lock:
+        ms = time.time_ns() // 1_000_000
+        if ms > _last_ms:
+            _last_ms, _counter = ms, secrets.randbits(11)
+        else:
+            _counter += 1
+            if _counter > 0xFFF:
+                _last_ms, _counter = _last_ms + 1, 0
+        value = (_last_ms << 80) | (0x7 << 76) | (_counter << 64) | (0b10 << 62) | secrets.randbits(62)
+    return uuid.UUID(int=value)

@@ -1,0 +1,1 @@
+"""Steps between topics: the runtime and validation."""

@@ -1,0 +1,152 @@
+"""The source port: what a protocol plugin does. `tests/sources/conformance.py` runs the same contract on every installed plugin.
+
+A plugin is a package with `config.py` (its `SourceConfig`), `source.py`, `README.md`, `example.yaml` and `tests/`; its module has a
+constant `PLUGIN` of type `SourcePlugin` and is named in the entry point group `trunkline.sources`.
+
+The gateway owns policy: it reconnects with back-off and jitter, applies deadbands, notices silence, journals and counts. A source only
+speaks its protocol and says what happened with the errors of `trunkline.model.errors`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from trunkline.config.tags import SourceConfig
+from trunkline.model.errors import Misconfigured
+from trunkline.model.events import Event
+from trunkline.model.reading import Reading, Value
+
+ENTRY_POINT_GROUP = "trunkline.sources"
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _nothing_why(_why: str) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class ReadBatch:
+    """What one read brought.
+
+    Attributes:
+        readings: in the order in which the device gave them; per tag never backwards on purpose.
+        events: events and alarms the device sent.
+        ack: the gateway calls it once after everything above is durable in the edge journal: now the device or broker may forget it.
+        nack: the gateway calls it instead, with a reason, if it cannot be stored; the device or broker should offer it again.
+    """
+
+    readings: Sequence[Reading] = ()
+    events: Sequence[Event] = ()
+    ack: Callable[[], Awaitable[None]] = field(default=_nothing)
+    nack: Callable[[str], Awaitable[None]] = field(default=_nothing_why)
+
+
+class CommandOutcome(Enum):
+    """How a write ended. A timeout is UNKNOWN, never 'failed': the device may have acted."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class WriteCommand(NamedTuple):
+    """A value to write to the device behind a tag."""
+
+    tag: str
+    value: Value
+
+
+class BrowseNode(NamedTuple):
+    """A thing found on a device.
+
+    Attributes:
+        address: what to put into a tag's address in the site file.
+        name: as the device calls it.
+        kind: 'double', 'integer', 'boolean', 'text', or '' for a branch.
+        branch: whether it can be browsed further.
+    """
+
+    address: str
+    name: str
+    kind: str = ""
+    branch: bool = False
+
+
+class Source(Protocol):
+    """A connection to one device, broker or server; used by one asyncio task.
+
+    `connect` may be called again after `close`: it must then start from nothing.
+    """
+
+    async def connect(self) -> None:
+        """Reach the device. Raises SourceUnavailable (retried) or SourceMisconfigured (not retried until the configuration changes)."""
+        ...
+
+    async def read(self) -> ReadBatch:
+        """Wait for data and return it; a polled source sleeps until its next scan is due.
+
+        A fault of one address is a reading with BAD quality, not an exception. Raises SourceUnavailable when the connection is lost.
+        Must end promptly when cancelled.
+        """
+        ...
+
+    async def write(self, command: WriteCommand) -> CommandOutcome:
+        """Write one value. Raises SourceMisconfigured if the tag cannot be written."""
+        ...
+
+    async def browse(self, at: str) -> list[BrowseNode]:
+        """List what is below `at` ('' is the top). Raises NotImplementedError where the protocol cannot."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection; safe to call at any time, more than once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source may use of its surroundings.
+
+    Attributes:
+        gateway: id of the gateway.
+        directory: a folder of its own for certificates, session state and the like; exists.
+        now: the clock, µs UTC; sources never call the system clock for stamps, so that tests can turn it.
+        resolve_secret: turns a secret reference of the site file ('${secret:name}', '${env:NAME}', '${file:path}') into its value.
+    """
+
+    gateway: str
+    directory: Path
+    now: Callable[[], int]
+    resolve_secret: Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlugin:
+    """What an entry point leads to."""
+
+    name: str
+    config: type[SourceConfig]
+    create: Callable[[Any, SourceContext], Source]
+    #: what the plugin can do beyond reading, for documentation and forms
+    can_write: bool = False
+    can_browse: bool = False
+
+
+def plugins() -> dict[str, SourcePlugin]:
+    """Return every installed source plugin by name."""
+    return {point.name: point.load().PLUGIN for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def plugin(name: str) -> SourcePlugin:
+    """Return one plugin. Raises Misconfigured naming those installed."""
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        found: SourcePlugin = point.load().PLUGIN
+        return found
+    known = ", ".join(sorted(point.name for point in entry_points(group=ENTRY_POINT_GROUP)))
+    raise Misconfigured(f"no source plugin named {name!r} is installed; installed are: {known}")

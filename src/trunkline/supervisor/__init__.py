@@ -1,0 +1,1 @@
+"""'trunkline up': every role as a process, restarted when it dies."""
