@@ -1,0 +1,96 @@
+"""What a gateway tells the site: health, and its side of the ledger (JSON records on `Layout.gateway_status`, key: gateway id)."""
+
+import msgspec
+
+from trunkline.model.errors import CorruptData
+
+
+class EdgeCount(msgspec.Struct, frozen=True):
+    """Totals of one source and hour since the journal was created: absolute, so that telling twice changes nothing.
+
+    Attributes:
+        source: source id.
+        category: 'telemetry', 'event' or 'alarm'.
+        hour: `times.hour_of` of the time in history; 0 for impossible times.
+        read: records made durable at the edge.
+        forwarded: records that the site log has acknowledged.
+        dropped: records given up by the overflow policy.
+    """
+
+    source: str
+    category: str
+    hour: int
+    read: int
+    forwarded: int
+    dropped: int
+
+
+class SourceStatus(msgspec.Struct, frozen=True):
+    """State of one source. `state`: connecting, connected, backing_off, misconfigured or stopped."""
+
+    id: str
+    type: str
+    state: str
+    since_us: int
+    last_reading_us: int | None
+    readings_total: int
+    errors_total: int
+    readings_per_s: float
+    error: str | None
+    tags: int
+    stale_tags: int
+
+
+class BufferStatus(msgspec.Struct, frozen=True):
+    """Store and forward: records not yet forwarded and room used."""
+
+    waiting: int
+    bytes: int
+    oldest_waiting_us: int | None
+    max_bytes: int
+
+
+class LinkStatus(msgspec.Struct, frozen=True):
+    """The way to the site log: 'up' or 'down'."""
+
+    state: str
+    since_us: int
+    error: str | None
+
+
+class GatewayStatus(msgspec.Struct, frozen=True):
+    """One report.
+
+    Attributes:
+        gateway: gateway id.
+        origin: id of its edge journal; a new journal is a new origin.
+        at_us: when the report was made.
+        version: of the software.
+        counts: every row that changed since the last report, and all of them once in a while and after a start.
+    """
+
+    gateway: str
+    origin: str
+    at_us: int
+    version: str
+    sources: list[SourceStatus]
+    buffer: BufferStatus
+    link: LinkStatus
+    counts: list[EdgeCount]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(GatewayStatus)
+
+
+def encode_status(status: GatewayStatus) -> bytes:
+    """Return the record value."""
+    return _encoder.encode(status)
+
+
+def decode_status(value: bytes) -> GatewayStatus:
+    """Return the report. Raises CorruptData."""
+    try:
+        return _decoder.decode(value)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise CorruptData(f"gateway status cannot be read: {error}") from error
