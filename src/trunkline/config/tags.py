@@ -9,9 +9,9 @@ from trunkline.model.tags import TagPath
 
 
 class Model(BaseModel):
-    """Base of every configuration model: unknown keys are errors, values are fixed once read."""
+    """Base of every configuration model: unknown keys are errors, numbers are finite, values are fixed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 def _check_path(text: str) -> str:
