@@ -59,6 +59,16 @@ class Layout:
             Topic(self.platform_log, 1, 7 * times.DAY),
         ]
 
+    def edge_catalogue(self) -> list[Topic]:
+        """Return the topics of an edge journal, without retention: the gateway itself prunes what is forwarded."""
+        names = (
+            self.topic(Category.EVENT, "raw"),
+            self.topic(Category.ALARM, "raw"),
+            self.overflow,
+            self.platform_log,
+        )
+        return [Topic(self.topic(Category.TELEMETRY, "raw"), self.telemetry_partitions), *(Topic(name) for name in names)]
+
 
 _GATEWAY: Final[dict[tuple[Category, Stage], str]] = {
     (Category.TELEMETRY, "raw"): "telemetry.raw",

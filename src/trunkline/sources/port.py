@@ -37,12 +37,15 @@ class ReadBatch:
     Attributes:
         readings: in the order in which the device gave them; per tag never backwards on purpose.
         events: events and alarms the device sent.
+        alive: the device was heard and tags without a reading here are unchanged: their last values hold. Sources that report changes
+            only (OPC UA subscriptions) set it, at most once a second, so that a quiet tag is not taken for a silent device.
         ack: the gateway calls it once after everything above is durable in the edge journal: now the device or broker may forget it.
         nack: the gateway calls it instead, with a reason, if it cannot be stored; the device or broker should offer it again.
     """
 
     readings: Sequence[Reading] = ()
     events: Sequence[Event] = ()
+    alive: bool = False
     ack: Callable[[], Awaitable[None]] = field(default=_nothing)
     nack: Callable[[str], Awaitable[None]] = field(default=_nothing_why)
 

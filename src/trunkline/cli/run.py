@@ -1,0 +1,112 @@
+"""`trunkline run ROLE`: one role in the foreground, as the supervisor starts it or a service manager would."""
+
+import asyncio
+import signal
+import threading
+from pathlib import Path
+from typing import IO, Annotated, Final
+
+import structlog
+import typer
+
+from trunkline.cli import logs
+from trunkline.cli.output import fail
+from trunkline.config.loading import Site, load
+from trunkline.model.errors import Fenced, Misconfigured, RetryLater
+from trunkline.supervisor.holding import follow_supervisor, hold_place
+
+app = typer.Typer(help="Run one role in the foreground.", no_args_is_help=True)
+log = structlog.get_logger("trunkline.run")
+
+_held: list[IO[str]] = []
+
+SiteFile = Annotated[Path, typer.Argument(help="the site file", show_default=False)]
+
+_WATCH_SECONDS: Final = 0.5
+
+
+def _open(file: Path, role: str) -> Site:
+    """Read the site file and take the role's place; the lock lives as long as the process."""
+    logs.configure(as_json=True)
+    try:
+        site = load(file)
+        _held.append(hold_place(site.data_dir, role))
+    except Misconfigured as error:
+        fail(str(error), 2)
+    follow_supervisor()
+    return site
+
+
+def stop_event() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    event = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: event.set())
+    return event
+
+
+@app.command()
+def gateway(file: SiteFile, gateway_id: Annotated[str, typer.Option("--id", help="gateway of the site file")]) -> None:
+    """Read devices, journal, forward."""
+    site = _open(file, f"gateway:{gateway_id}")
+    from trunkline.gateway.role import Gateway  # noqa: PLC0415 - a role imports what it runs, and no more: memory
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        role = Gateway(site.gateway(gateway_id), site.sources(gateway_id), site.config.log, site.data_dir, site.secrets)
+        await role.run(stop)
+
+    try:
+        asyncio.run(main())
+    except Misconfigured as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def worker(file: SiteFile, member: Annotated[str, typer.Option(help="name of this worker in its group")] = "worker-0") -> None:
+    """Validate what gateways sent."""
+    site = _open(file, f"worker:{member}")
+    from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+    from trunkline.processing.runtime import StepRunner  # noqa: PLC0415
+    from trunkline.processing.validate import ValidateStep  # noqa: PLC0415
+
+    tags = {path: entry.tag for path, entry in site.tags().items()}
+    runner = StepRunner(
+        lambda: open_site_log(site.config.log, site.data_dir),
+        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation),
+        member,
+    )
+    try:
+        runner.run(stop_event())
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def database(file: SiteFile) -> None:
+    """Keep the embedded PostgreSQL server running."""
+    site = _open(file, "database")
+    from trunkline.historian.server import EmbeddedServer  # noqa: PLC0415
+
+    directory = site.data_dir / "historian" / "postgres"
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    server = EmbeddedServer(directory)
+    stop = stop_event()
+    while not stop.is_set():
+        if server.pid() is None:
+            try:
+                server.start()
+                log.info("database is running", pid=server.pid())
+            except RetryLater as error:
+                log.warning("database does not start yet", error=str(error))
+        stop.wait(_WATCH_SECONDS)
+    server.stop()
+
+
+@app.command()
+def historian(file: SiteFile) -> None:
+    """Store what validation let through."""
+    site = _open(file, "historian")

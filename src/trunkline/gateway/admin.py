@@ -1,0 +1,104 @@
+"""/health and /metrics on loopback (W-52, W-53), served by a small thread."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from trunkline.ledger.status import GatewayStatus
+
+HealthReport = Callable[[], dict[str, Any]]
+
+
+class StatusCollector(Collector):
+    """Gateway status as Prometheus metrics; the names of W-53 for sources, `trunkline_` for the rest."""
+
+    def __init__(self, status: Callable[[], GatewayStatus]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of one scrape."""
+        status = self._status()
+        readings = CounterMetricFamily("adapter_readings", "readings taken from the device", labels=["pipeline_id"])
+        errors = CounterMetricFamily("adapter_errors", "failures of the source", labels=["pipeline_id", "type"])
+        stale = GaugeMetricFamily("trunkline_source_stale_tags", "tags that fell silent", labels=["source"])
+        connected = GaugeMetricFamily("trunkline_source_connected", "1 when connected", labels=["source"])
+        for source in status.sources:
+            readings.add_metric([source.id], source.readings_total)
+            errors.add_metric([source.id, "connection"], source.errors_total)
+            stale.add_metric([source.id], source.stale_tags)
+            connected.add_metric([source.id], source.state == "connected")
+        yield from (readings, errors, stale, connected)
+        yield GaugeMetricFamily("trunkline_edge_waiting_records", "records not forwarded yet", value=status.buffer.waiting)
+        yield GaugeMetricFamily("trunkline_edge_bytes", "size of the edge journal", value=status.buffer.bytes)
+        yield GaugeMetricFamily("trunkline_edge_link_up", "1 when the site log is reached", value=status.link.state == "up")
+        ledger = CounterMetricFamily("trunkline_edge_ledger", "readings by step", labels=["source", "category", "step"])
+        totals: dict[tuple[str, str, str], int] = {}
+        for cell in status.counts:
+            for step in ("read", "forwarded", "dropped"):
+                key = (cell.source, cell.category, step)
+                totals[key] = totals.get(key, 0) + getattr(cell, step)
+        for key, count in sorted(totals.items()):
+            ledger.add_metric(list(key), count)
+        yield ledger
+
+
+class AdminServer:
+    """Serves on 127.0.0.1 only.
+
+    Args:
+        port: 0 picks a free one; see `port` afterwards.
+        health: makes the /health document; its 'status' other than 'unhealthy' answers 200, else 503.
+        collector: source of /metrics.
+    """
+
+    def __init__(self, port: int, health: HealthReport, collector: Collector) -> None:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(collector)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                match self.path.partition("?")[0]:
+                    case "/health":
+                        document = health()
+                        code = HTTPStatus.SERVICE_UNAVAILABLE if document["status"] == "unhealthy" else HTTPStatus.OK
+                        self._answer(code, "application/json", json.dumps(document).encode())
+                    case "/metrics":
+                        self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
+                    case _:
+                        self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there are /health and /metrics\n")
+
+            def _answer(self, code: HTTPStatus, kind: str, body: bytes) -> None:
+                self.send_response(code)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+                """Say nothing: scrapes are not news."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="admin", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Serve in the background."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()

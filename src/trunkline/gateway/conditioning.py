@@ -1,0 +1,193 @@
+"""From what a device said to what is journaled: kind, time, skew, deadband, silence (ED-10: checks at the edge).
+
+Pure: the clock comes in with every call, so tests can turn it. One `Conditioner` belongs to one source.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from trunkline.config.tags import TagConfig
+from trunkline.log.codec.writer import TagSlot
+from trunkline.model import quality as q
+from trunkline.model import times
+from trunkline.model.quality import Quality, Severity
+from trunkline.model.reading import Kind, Reading, Value, coerce
+
+#: D-15: from here on readings are marked; from there on people are told.
+SKEW_MARK = 5 * times.SECOND
+SKEW_ALERT = 10 * times.SECOND
+_SKEW_WINDOW = 60 * times.SECOND
+
+Conditioned = tuple[TagSlot, Reading]
+
+
+class SkewEstimate:
+    """How far the device's clock is from the gateway's, in µs; positive when the device is behind.
+
+    A difference of gateway and device time is skew plus transport delay, and data may be late by design. The smallest difference of the
+    last minute is therefore taken: late data only ever adds to it (D-15).
+    """
+
+    def __init__(self) -> None:
+        self._lows: deque[tuple[int, int]] = deque()  # (gateway time, difference), differences ascending
+
+    def see(self, gateway_time: int, source_time: int) -> None:
+        """Take one reading into account."""
+        difference = gateway_time - source_time
+        while self._lows and self._lows[-1][1] >= difference:
+            self._lows.pop()
+        self._lows.append((gateway_time, difference))
+        while self._lows[0][0] < gateway_time - _SKEW_WINDOW:
+            self._lows.popleft()
+
+    @property
+    def skew(self) -> int:
+        """The estimate; 0 before the first reading."""
+        return self._lows[0][1] if self._lows else 0
+
+
+@dataclass(slots=True)
+class _Tag:
+    """What is remembered of one tag."""
+
+    slot: TagSlot
+    band: float | None
+    max_silence: int | None
+    stale_after: int
+    own_clock: bool
+    heard: int | None = None  # when it last gave a reading, gateway time
+    told: Reading | None = None  # last reading passed on
+    told_at: int = 0
+    silence: int = 0  # 0 heard, 1 told stale, 2 told lost
+
+
+class Conditioner:
+    """Applies what the site file says of each tag.
+
+    Args:
+        tags: the source's tags with the slots of the topic they go to.
+        lost_after: seconds of silence until a tag is BAD (communication lost).
+        stale_after: seconds of silence until a tag is UNCERTAIN (stale), for tags that set none.
+        started: present time; silence is counted from here for tags that were never heard.
+    """
+
+    def __init__(self, tags: Iterable[tuple[TagConfig, TagSlot]], stale_after: float, lost_after: float, started: int) -> None:
+        self._lost_after = int(lost_after * times.SECOND)
+        self._started = started
+        self._tags = {config.path: _remember(config, slot, stale_after) for config, slot in tags}
+        self.skew = SkewEstimate()
+        self.unknown_tags = 0
+        self.suppressed = 0
+
+    @property
+    def tags(self) -> int:
+        """How many tags there are."""
+        return len(self._tags)
+
+    @property
+    def stale(self) -> int:
+        """How many tags are silent now."""
+        return sum(tag.silence > 0 for tag in self._tags.values())
+
+    def take(self, readings: Sequence[Reading], *, alive: bool, now: int) -> list[Conditioned]:
+        """Return what is to be journaled of these readings, in their order."""
+        out: list[Conditioned] = []
+        for reading in readings:
+            tag = self._tags.get(reading.tag)
+            if tag is None:
+                self.unknown_tags += 1
+                continue
+            fit = self._fit(tag, reading)
+            tag.heard = now
+            tag.silence = 0
+            if _worth_telling(tag, fit, now):
+                tag.told, tag.told_at = fit, now
+                out.append((tag.slot, fit))
+            else:
+                self.suppressed += 1
+        if alive:
+            for tag in self._tags.values():
+                if tag.told is not None and tag.silence == 0:
+                    tag.heard = now
+        return out
+
+    def silent(self, now: int) -> list[Conditioned]:
+        """Return the readings that say, once each, that a tag fell silent: first UNCERTAIN (stale), then BAD (communication lost)."""
+        out: list[Conditioned] = []
+        for tag in self._tags.values():
+            since = now - (self._started if tag.heard is None else tag.heard)
+            if since < tag.stale_after and since >= 0:
+                continue
+            lost = since >= max(self._lost_after, tag.stale_after)
+            step = 2 if lost else 1
+            if since < 0 or step <= tag.silence:
+                continue
+            tag.silence = step
+            last = tag.told.value if tag.told is not None else None
+            if lost:
+                mark = Reading(tag.slot.path, None, Quality.BAD_COMMS_LOST, None, now)
+            elif last is None:
+                continue
+            else:
+                mark = Reading(tag.slot.path, last, Quality.UNCERTAIN_STALE, None, now)
+            tag.told, tag.told_at = mark, now
+            out.append((tag.slot, mark))
+        return out
+
+    def _fit(self, tag: _Tag, reading: Reading) -> Reading:
+        """Return the reading with a value of the tag's kind, a time in history and an honest quality."""
+        value, quality = _fit_value(reading.value, tag.slot.kind, reading.quality)
+        source_time = reading.source_time
+        if tag.own_clock:
+            source_time = None
+        elif source_time is None:
+            quality = q.worse(quality, Quality.UNCERTAIN_NO_SOURCE_TIME)
+        else:
+            self.skew.see(reading.gateway_time, source_time)
+            if abs(self.skew.skew) > SKEW_MARK:
+                quality = q.worse(quality, Quality.UNCERTAIN_CLOCK_SKEW)
+        return Reading(reading.tag, value, int(quality), source_time, reading.gateway_time)
+
+
+def _remember(config: TagConfig, slot: TagSlot, stale_after: float) -> _Tag:
+    band = None
+    if config.deadband is not None:
+        if config.deadband.absolute is not None:
+            band = config.deadband.absolute
+        elif config.deadband.percent is not None and config.min is not None and config.max is not None:
+            band = config.deadband.percent / 100 * (config.max - config.min)
+    return _Tag(
+        slot=slot,
+        band=band,
+        max_silence=None if config.max_silence is None else int(config.max_silence * times.SECOND),
+        stale_after=int((config.stale_after or stale_after) * times.SECOND),
+        own_clock=config.time == "gateway",
+    )
+
+
+def _fit_value(value: Value, kind: Kind, quality: int) -> tuple[Value, int]:
+    if value is None:
+        return None, quality if q.severity(quality) is Severity.BAD else Quality.BAD
+    try:
+        fit = coerce(value, kind)
+    except (TypeError, OverflowError):
+        return None, Quality.BAD_TYPE
+    if isinstance(fit, float) and not math.isfinite(fit):
+        return None, Quality.BAD_NOT_FINITE
+    return fit, quality
+
+
+def _worth_telling(tag: _Tag, reading: Reading, now: int) -> bool:
+    """Exception reporting: without a deadband every reading is passed on; with one, a change, a new quality or a long silence is."""
+    if tag.band is None:
+        return True
+    told = tag.told
+    if told is None or reading.quality != told.quality or (reading.value is None) != (told.value is None):
+        return True
+    if tag.max_silence is not None and now - tag.told_at >= tag.max_silence:
+        return True
+    if isinstance(reading.value, int | float) and isinstance(told.value, int | float):
+        return abs(reading.value - told.value) > tag.band
+    return reading.value != told.value

@@ -1,0 +1,239 @@
+"""The edge journal's only writer: gathers what sources read into durable writes, and says when they may acknowledge.
+
+Group commit: all that waits is written in one transaction, at most `linger` after the first of it came. Memory is bounded: `submit`
+waits while more than `limit` readings are under way, which slows the sources down instead of filling the gateway.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import structlog
+
+from trunkline.config.site import BufferConfig
+from trunkline.gateway.conditioning import Conditioned
+from trunkline.ledger.status import EdgeCount
+from trunkline.log.codec.events import encode_event
+from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
+from trunkline.log.codec.writer import ledger_hour, write_blocks
+from trunkline.log.journal import Journal
+from trunkline.log.port import Record
+from trunkline.log.topics import Layout
+from trunkline.model.errors import RetryLater
+from trunkline.model.events import Alarm, Event
+from trunkline.model.reading import Category
+
+log = structlog.get_logger("trunkline.gateway")
+
+READ: Final = "read"
+FORWARDED: Final = "forwarded"
+DROPPED: Final = "dropped"
+
+_META: Final = "edge.sequence"
+_RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class _Sequence(msgspec.Struct):
+    """Where numbering stands.
+
+    Attributes:
+        next: position of the next reading.
+        covered: per partition, where the last block ended (`BlockHead.lo` of the next one).
+        events: per class of events, number of the next one.
+    """
+
+    next: int = 0
+    covered: dict[int, int] = {}
+    events: dict[str, int] = {}
+
+
+@dataclass(slots=True)
+class _Waiting:
+    readings: Sequence[Conditioned]
+    events: Sequence[Event]
+    done: "asyncio.Future[None]"
+
+
+def tally_key(what: str, source: str, category: Category, hour: int) -> tuple[str, ...]:
+    """Return the journal's counter for a ledger cell."""
+    return (what, source, category.name.lower(), str(hour))
+
+
+def edge_counts(tallies: dict[tuple[str, ...], int]) -> list[EdgeCount]:
+    """Return the ledger rows of a journal's counters."""
+    cells: dict[tuple[str, str, int], Counter[str]] = {}
+    for (what, source, category, hour), count in tallies.items():
+        cells.setdefault((source, category, int(hour)), Counter())[what] += count
+    return [
+        EdgeCount(source, category, hour, cell[READ], cell[FORWARDED], cell[DROPPED])
+        for (source, category, hour), cell in sorted(cells.items())
+    ]
+
+
+class EdgeWriter:
+    """Writes readings and events to the edge journal in a thread of its own.
+
+    Args:
+        journal: the edge journal.
+        layout: names of its topics, the same as at the site.
+        config: linger and batch size.
+        wrote: set after each durable write.
+        limit: most readings under way before `submit` waits.
+    """
+
+    def __init__(self, journal: Journal, layout: Layout, config: BufferConfig, *, wrote: threading.Event, limit: int = 50_000) -> None:
+        self._journal = journal
+        self._layout = layout
+        self._linger = config.linger_ms / 1000
+        self._batch = config.batch_readings
+        self._limit = limit
+        self._wrote = wrote
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._under_way = 0
+        self._room = asyncio.Condition()
+        self._stopping = threading.Event()
+        stored = journal.meta(_META)
+        self._sequence = msgspec.json.decode(stored, type=_Sequence) if stored else _Sequence()
+        self._thread = threading.Thread(target=self._run, name="edge-writer", daemon=True)
+        self.error: str | None = None
+        self.read_total = 0
+
+    @property
+    def next_position(self) -> int:
+        """Position that the next reading will get."""
+        return self._sequence.next
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    async def submit(self, readings: Sequence[Conditioned], events: Sequence[Event] = ()) -> None:
+        """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours."""
+        weight = len(readings) + len(events)
+        if not weight:
+            return
+        async with self._room:
+            await self._room.wait_for(lambda: self._under_way < self._limit)
+            self._under_way += weight
+        waiting = _Waiting(readings, events, asyncio.get_running_loop().create_future())
+        self._queue.put(waiting)
+        try:
+            await waiting.done
+        finally:
+            async with self._room:
+                self._under_way -= weight
+                self._room.notify_all()
+
+    def stop(self) -> None:
+        """Write what waits, then end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def abandon(self) -> None:
+        """End the thread without writing what cannot be written (a full disk at shutdown); its sources were not acknowledged."""
+        self._stopping.set()
+        self.stop()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            first = self._queue.get()
+            if first is None:
+                return
+            group, more = self._gather(first)
+            self._write(group)
+
+    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        """Return what came within the linger, and whether more may come."""
+        group = [first]
+        gathered = len(first.readings)
+        deadline = time.monotonic() + self._linger
+        while gathered < self._batch:
+            try:
+                item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if item is None:
+                return group, False
+            group.append(item)
+            gathered += len(item.readings)
+        return group, True
+
+    def _write(self, group: list[_Waiting]) -> None:
+        for attempt in itertools.count():
+            try:
+                self._append(group)
+            except RetryLater as error:
+                if self.error is None:
+                    log.warning("edge journal cannot be written; sources wait", error=str(error))
+                self.error = str(error)
+                if self._stopping.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
+                    _settle(group, error)
+                    return
+            else:
+                if self.error is not None:
+                    log.info("edge journal can be written again")
+                self.error = None
+                self._wrote.set()
+                _settle(group, None)
+                return
+
+    def _append(self, group: list[_Waiting]) -> None:
+        """Write one group in one transaction; our own numbering moves on only if it succeeded."""
+        sequence = _Sequence(self._sequence.next, dict(self._sequence.covered), dict(self._sequence.events))
+        tallies: Counter[tuple[str, ...]] = Counter()
+        appends: dict[str, list[Record]] = {}
+        readings = [item for waiting in group for item in waiting.readings]
+        if readings:
+            blocks, sequence.next = write_blocks(self._journal.id, sequence.next, sequence.covered, readings)
+            for head in map(_head_of, blocks):
+                for tally in head.tallies:
+                    tallies[tally_key(READ, tally.source, Category.TELEMETRY, tally.hour)] += tally.readings
+            sequence.covered.update((block.partition or 0, sequence.next) for block in blocks)
+            appends[self._layout.topic(Category.TELEMETRY, "raw")] = blocks
+        for event in (event for waiting in group for event in waiting.events):
+            category = Category.ALARM if isinstance(event, Alarm) else Category.EVENT
+            hour = ledger_hour(event.time, event.gateway_time)
+            number = sequence.events.get(category.name, 0)
+            sequence.events[category.name] = number + 1
+            head = BlockHead(self._journal.id, number, number + 1, (Tally(event.source, hour, 1),))
+            value = encode_event(msgspec.structs.replace(event, origin=self._journal.id))
+            key = (event.asset or event.source).encode()
+            record = Record(value, key, ((HEADER, encode_head(head)),))
+            appends.setdefault(self._layout.topic(category, "raw"), []).append(record)
+            tallies[tally_key(READ, event.source, category, hour)] += 1
+        self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()})
+        self._sequence = sequence
+        self.read_total += len(readings)
+
+
+def _head_of(record: Record) -> BlockHead:
+    return decode_head(record.headers[0][1])
+
+
+def _settle(group: list[_Waiting], error: RetryLater | None) -> None:
+    """Wake the submitters on their own loops."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for waiting in group:
+        by_loop.setdefault(waiting.done.get_loop(), []).append(waiting)
+    for loop, items in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, items, error)
+
+
+def _resolve(items: list[_Waiting], error: RetryLater | None) -> None:
+    for waiting in items:
+        if waiting.done.done():
+            continue
+        if error is None:
+            waiting.done.set_result(None)
+        else:
+            waiting.done.set_exception(error)

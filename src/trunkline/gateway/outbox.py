@@ -1,0 +1,96 @@
+"""What is still to be forwarded, kept in the edge journal: per partition a live position, ranges of backlog, and records set aside."""
+
+from typing import Final
+
+import msgspec
+
+from trunkline.log.journal import Journal
+from trunkline.log.port import TopicPartition
+from trunkline.model import times
+
+_META: Final = "outbox"
+
+#: P-63: wait before try 2, 3, ...; the last one repeats.
+LADDER: Final = tuple(seconds * times.SECOND for seconds in (5, 30, 120, 600, 1800, 3600))
+#: P-62
+MAX_RETRIES: Final = 10
+
+
+class Poison(msgspec.Struct):
+    """A record that the site log refused for its own sake.
+
+    Attributes:
+        offset: where it is in the edge journal.
+        tries: how often it was refused.
+        due: when it is tried again, µs UTC.
+        reason: what the site log said last.
+    """
+
+    offset: int
+    tries: int
+    due: int
+    reason: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is out of retries: FAILED, for people to look at."""
+        return self.tries >= MAX_RETRIES
+
+
+class Lane(msgspec.Struct):
+    """One partition's way out.
+
+    Attributes:
+        live: next offset of the live lane.
+        backlog: ranges [next, end) behind it, oldest first.
+        poison: records set aside.
+    """
+
+    live: int = 0
+    backlog: list[tuple[int, int]] = []
+    poison: list[Poison] = []
+
+    @property
+    def oldest(self) -> int:
+        """First offset that is not settled: nothing at or after it may be pruned."""
+        return min([self.live, *(start for start, _ in self.backlog), *(one.offset for one in self.poison)])
+
+    def split(self, end: int) -> None:
+        """Turn everything before `end` into backlog and go on live from there."""
+        if self.live < end:
+            self.backlog = [*self.backlog, (self.live, end)]
+            self.live = end
+
+    def give_up(self, end: int) -> None:
+        """Forget everything before `end`: it was dropped."""
+        self.live = max(self.live, end)
+        self.backlog = [(max(start, end), stop) for start, stop in self.backlog if stop > end]
+        self.poison = [one for one in self.poison if one.offset >= end]
+
+    def advance_backlog(self, reached: int) -> None:
+        """Settle the first backlog range up to `reached`."""
+        start, end = self.backlog[0]
+        rest = self.backlog[1:]
+        self.backlog = rest if reached >= end else [(max(start, reached), end), *rest]
+
+
+class Outbox:
+    """All lanes of one edge journal, and their stored form."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        stored = journal.meta(_META)
+        plain = msgspec.json.decode(stored, type=dict[str, Lane]) if stored else {}
+        self.lanes: dict[TopicPartition, Lane] = {}
+        for name, lane in plain.items():
+            topic, _, partition = name.rpartition("/")
+            self.lanes[TopicPartition(topic, int(partition))] = lane
+
+    def lane(self, at: TopicPartition) -> Lane:
+        """Return a partition's lane; a new one starts at the first record."""
+        return self.lanes.setdefault(at, Lane())
+
+    def meta(self) -> dict[str, str]:
+        """Return what to store in the journal, in one step with the counts that belong to it."""
+        plain = {f"{at.topic}/{at.partition}": lane for at, lane in self.lanes.items()}
+        return {_META: msgspec.json.encode(plain).decode()}

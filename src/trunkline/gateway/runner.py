@@ -1,0 +1,207 @@
+"""Supervises one source: connects, reads, journals, acknowledges, and starts again with growing pauses. One bad source slows no other."""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from trunkline.config.tags import SourceConfig
+from trunkline.gateway.conditioning import SKEW_ALERT, Conditioner
+from trunkline.gateway.edge import EdgeWriter
+from trunkline.ledger.status import SourceStatus
+from trunkline.log.codec.writer import TagSlot
+from trunkline.model import times
+from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.model.events import Event
+from trunkline.model.identity import uuid7
+from trunkline.sources.port import ReadBatch, Source
+
+log = structlog.get_logger("trunkline.gateway")
+
+#: D-10: three quick tries, then capped, jittered retries for ever.
+QUICK_TRIES: Final = 3
+FIRST_PAUSE: Final = 1.0
+LAST_PAUSE: Final = 60.0
+_SILENCE_EVERY: Final = 1.0
+_RATE_WINDOW: Final = 10 * times.SECOND
+_CLOSE_TIMEOUT: Final = 10.0
+
+
+class SourceRunner:
+    """One source and everything the gateway knows of it.
+
+    Args:
+        config: the source's section.
+        source: the plugin's object.
+        writer: where readings become durable.
+        partitions: of the telemetry topic.
+        clock: present time in µs.
+        seed: of the jitter of pauses.
+    """
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        source: Source,
+        writer: EdgeWriter,
+        partitions: int,
+        *,
+        clock: Callable[[], int] = times.now,
+        seed: int = 0,
+    ) -> None:
+        self._config = config
+        self._source = source
+        self._writer = writer
+        self._clock = clock
+        self._jitter = random.Random(f"{seed}/{config.id}")  # noqa: S311 - spreads retries, no secret
+        slots = [(tag, TagSlot.of(tag.path, config.id, tag.value_kind, partitions)) for tag in config.tags]
+        self.conditioner = Conditioner(slots, config.stale_after, config.lost_after, clock())
+        self.state = "stopped"
+        self.since = clock()
+        self.error: str | None = None
+        self.readings_total = 0
+        self.errors_total = 0
+        self.last_reading: int | None = None
+        self._recent: deque[tuple[int, int]] = deque()
+        self._skew_told = False
+
+    @property
+    def id(self) -> str:
+        """The source's id."""
+        return self._config.id
+
+    async def run(self) -> None:
+        """Run until cancelled. A misconfigured source ends here, says why in its state, and goes silent tag by tag."""
+        watch = asyncio.create_task(self._watch_silence(), name=f"silence:{self.id}")
+        try:
+            await self._keep_connected()
+            await watch  # misconfigured: only silence is left to tell
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+            self._enter("stopped")
+
+    async def _keep_connected(self) -> None:
+        failures = 0
+        while True:
+            self._enter("connecting")
+            try:
+                await self._source.connect()
+                self._enter("connected")
+                await self._announce("SOURCE_UP", f"source {self.id} is connected")
+                failures = 0
+                await self._read_forever()
+            except RetryLater as error:
+                await self._lost(error, "SOURCE_DOWN" if self.state == "connected" else None)
+            except Misconfigured as error:
+                await self._lost(error, "SOURCE_MISCONFIGURED")
+                self._enter("misconfigured")
+                return
+            except Exception as error:
+                # a plugin's own defect must not end the gateway: it is treated like a device that went away, and shown
+                log.exception("source failed", source=self.id)
+                await self._lost(error, "SOURCE_FAILED")
+            finally:
+                await self._close()
+            self._enter("backing_off")
+            failures += 1
+            await asyncio.sleep(self._pause(failures))
+
+    async def _read_forever(self) -> None:
+        while True:
+            batch = await self._source.read()
+            try:
+                await self._take(batch)
+            except RetryLater as error:
+                await batch.nack(str(error))
+                raise
+            await batch.ack()
+
+    async def _take(self, batch: ReadBatch) -> None:
+        now = self._clock()
+        out = self.conditioner.take(batch.readings, alive=batch.alive, now=now)
+        events = [_sourced(event, self.id, now) for event in batch.events]
+        if batch.readings:
+            self.last_reading = now
+            self.readings_total += len(batch.readings)
+            self._recent.append((now, len(batch.readings)))
+        skew = self.conditioner.skew.skew
+        if abs(skew) > SKEW_ALERT and not self._skew_told:
+            self._skew_told = True
+            events.append(
+                self._event("CLOCK_SKEW", f"the clock of {self.id} is {skew / times.SECOND:.1f} s off: check its NTP", skew_us=skew)
+            )
+        elif abs(skew) < SKEW_ALERT // 2:
+            self._skew_told = False
+        await self._writer.submit(out, events)
+
+    async def _watch_silence(self) -> None:
+        while True:
+            await asyncio.sleep(_SILENCE_EVERY)
+            marks = self.conditioner.silent(self._clock())
+            if marks:
+                log.warning("tags fell silent", source=self.id, tags=len(marks), first=marks[0][1].tag)
+                await self._writer.submit(marks)
+
+    async def _lost(self, error: Exception, event: str | None) -> None:
+        self.errors_total += 1
+        changed = str(error) != self.error
+        self.error = str(error) or type(error).__name__
+        if changed:
+            log.warning("source is away", source=self.id, error=self.error)
+        if event is not None:
+            await self._announce(event, f"source {self.id}: {self.error}")
+
+    async def _announce(self, kind: str, text: str) -> None:
+        await self._writer.submit((), [self._event(kind, text)])
+
+    def _event(self, kind: str, text: str, **attributes: int) -> Event:
+        now = self._clock()
+        return Event(id=str(uuid7()), type=kind, time=now, gateway_time=now, source=self.id, text=text, attributes=dict(attributes))
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._source.close()
+        except Exception as error:  # noqa: BLE001 - letting go must not keep a source from starting again
+            log.warning("source did not close in order", source=self.id, error=str(error))
+
+    def _pause(self, failures: int) -> float:
+        grown = FIRST_PAUSE if failures <= QUICK_TRIES else FIRST_PAUSE * 2 ** (failures - QUICK_TRIES)
+        return min(grown, LAST_PAUSE) * self._jitter.uniform(0.5, 1.0)
+
+    def _enter(self, state: str) -> None:
+        if state != self.state:
+            self.state, self.since = state, self._clock()
+            if state == "connected":
+                self.error = None
+
+    def status(self) -> SourceStatus:
+        """Return the state as it is reported."""
+        now = self._clock()
+        while self._recent and self._recent[0][0] < now - _RATE_WINDOW:
+            self._recent.popleft()
+        return SourceStatus(
+            id=self.id,
+            type=self._config.type,
+            state=self.state,
+            since_us=self.since,
+            last_reading_us=self.last_reading,
+            readings_total=self.readings_total,
+            errors_total=self.errors_total,
+            readings_per_s=sum(count for _, count in self._recent) / (_RATE_WINDOW / times.SECOND),
+            error=self.error,
+            tags=self.conditioner.tags,
+            stale_tags=self.conditioner.stale,
+        )
+
+
+def _sourced(event: Event, source: str, now: int) -> Event:
+    """Return the event with its source, and the gateway's time where the plugin gave none."""
+    return msgspec.structs.replace(event, source=event.source or source, gateway_time=event.gateway_time or now)

@@ -1,0 +1,267 @@
+"""The validation step: every raw record becomes a clean one or dead letters, never an exception (P-18, W-121)."""
+
+import io
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import fastavro
+import numpy as np
+
+from trunkline.config.site import ValidationConfig
+from trunkline.config.tags import TagConfig
+from trunkline.log.codec import columns as codec
+from trunkline.log.codec.columns import Columns
+from trunkline.log.codec.events import decode_event, encode_event
+from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
+from trunkline.log.codec.schemas import PARSED, SINGLE_ID, frame
+from trunkline.log.codec.writer import ledger_hour
+from trunkline.log.port import Record, StoredRecord
+from trunkline.log.topics import Layout
+from trunkline.model import times
+from trunkline.model.errors import CorruptData
+from trunkline.model.events import Alarm, Event
+from trunkline.model.identity import uuid7
+from trunkline.model.reading import Category
+from trunkline.processing.deadletter import DeadLetter, encode_dead_letter
+from trunkline.processing.port import Outputs
+from trunkline.processing.validate.memory import TagMemory
+from trunkline.processing.validate.rules import Gap, Verdicts, judge
+
+_SINGLE_FRAME: Final = frame(SINGLE_ID)
+
+
+class ValidateStep:
+    """Judges telemetry, events and alarms.
+
+    Args:
+        layout: names of the topics.
+        tags: what the site file says of each tag.
+        config: limits that hold for all tags.
+        clock: present time in µs, for stamps of dead letters.
+    """
+
+    name = "validate"
+
+    def __init__(self, layout: Layout, tags: dict[str, TagConfig], config: ValidationConfig, clock: Callable[[], int] = times.now) -> None:
+        self._layout = layout
+        self._memory = TagMemory(tags)
+        self._config = config
+        self._clock = clock
+        self._category = {layout.topic(category, "raw"): category for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM)}
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """The raw topics."""
+        return tuple(self._category)
+
+    @property
+    def outputs(self) -> Sequence[str]:
+        """Clean telemetry: its last records hold what is remembered of each tag."""
+        return (self._layout.topic(Category.TELEMETRY, "clean"),)
+
+    def recover(self, records: Sequence[StoredRecord]) -> None:
+        """Rebuild the memory from own earlier output."""
+        columns, _ = self._decode(records)
+        judge(columns, self._memory, self._config)
+
+    def process(self, records: Sequence[StoredRecord]) -> Outputs:
+        """Return clean records and dead letters."""
+        out: Outputs = {}
+        telemetry = [record for record in records if self._category[record.topic] is Category.TELEMETRY]
+        if telemetry:
+            self._telemetry(telemetry, out)
+        for record in records:
+            category = self._category[record.topic]
+            if category is not Category.TELEMETRY:
+                self._event(record, category, out)
+        return out
+
+    def _emit(self, out: Outputs, topic: str, record: Record) -> None:
+        out.setdefault(topic, []).append(record)
+
+    # --- telemetry
+
+    def _decode(self, records: Sequence[StoredRecord]) -> tuple[Columns, list[StoredRecord]]:
+        """Return the columns of the records that can be decoded, and the others."""
+        try:
+            return codec.decode(records), []
+        except CorruptData:
+            if len(records) == 1:
+                return codec.decode([]), list(records)
+        good: list[StoredRecord] = []
+        bad: list[StoredRecord] = []
+        for record in records:
+            _, broken = self._decode([record])
+            (bad if broken else good).append(record)
+        return codec.decode(good), bad
+
+    def _telemetry(self, records: list[StoredRecord], out: Outputs) -> None:
+        columns, broken = self._decode(records)
+        for record in broken:
+            self._broken(record, Category.TELEMETRY, "decode: not a block of readings, or damaged", out)
+        good = [record for record in records if record not in broken] if broken else records
+        verdicts = judge(columns, self._memory, self._config)
+        self.counts.update(
+            accepted=int(np.count_nonzero(~verdicts.rejected & ~verdicts.repeat)),
+            rejected=int(np.count_nonzero(verdicts.rejected)),
+            deduplicated=int(np.count_nonzero(verdicts.repeat)),
+            gaps=len(verdicts.gaps),
+        )
+        clean = self._layout.topic(Category.TELEMETRY, "clean")
+        touched = set(columns.block[verdicts.rejected | verdicts.repeat | (verdicts.quality != columns.quality)].tolist())
+        for number, record in enumerate(good):
+            if number in touched:
+                self._emit(out, clean, self._changed_block(columns, verdicts, number, record))
+            else:
+                self._emit(out, clean, Record(record.value, record.key, record.headers, record.timestamp, record.partition))
+        for position in np.flatnonzero(verdicts.rejected).tolist():
+            self._rejected(columns, position, verdicts.reasons[position], good[columns.block[position]], out)
+        for gap in verdicts.gaps:
+            self._gap(columns, gap, out)
+
+    def _changed_block(self, columns: Columns, verdicts: Verdicts, number: int, record: StoredRecord) -> Record:
+        mine = columns.block == number
+        head = columns.heads[number]
+        counts: dict[tuple[str, int], list[int]] = {
+            (one.source, one.hour): [one.readings, one.rejected, one.deduplicated] for one in head.tallies
+        }
+        for position in np.flatnonzero(mine & (verdicts.rejected | verdicts.repeat)).tolist():
+            hour = ledger_hour(int(columns.time[position]), int(columns.gateway_time[position]))
+            cell = counts.setdefault((columns.sources[columns.source[position]], hour), [0, 0, 0])
+            cell[0] -= 1
+            cell[1 if verdicts.rejected[position] else 2] += 1
+        kept = columns.select(mine & ~verdicts.rejected & ~verdicts.repeat)
+        kept.quality = verdicts.quality[mine & ~verdicts.rejected & ~verdicts.repeat]
+        tallies = tuple(Tally(source, hour, *cell) for (source, hour), cell in sorted(counts.items()))
+        block = codec.encode(kept, BlockHead(head.origin, head.lo, head.hi, tallies), record.partition)
+        return block._replace(timestamp=record.timestamp)
+
+    def _rejected(self, columns: Columns, position: int, reason: str, record: StoredRecord, out: Outputs) -> None:
+        head = columns.heads[columns.block[position]]
+        tag = columns.tags[columns.tag[position]]
+        value = columns.value(position)
+        single = io.BytesIO()
+        single.write(_SINGLE_FRAME)
+        fields = {
+            "tag": tag,
+            "value": value,
+            "quality": int(columns.quality[position]),
+            "source_time": int(columns.time[position]),
+            "gateway_time": int(columns.gateway_time[position]),
+            "origin": head.origin,
+            "seq": int(columns.seq[position]),
+            "source": columns.sources[columns.source[position]],
+        }
+        fastavro.schemaless_writer(single, PARSED[SINGLE_ID], fields)
+        letter = DeadLetter(
+            reason=reason,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            at_us=self._clock(),
+            gateway=head.origin,
+            source=columns.sources[columns.source[position]],
+            tag=tag,
+            value=value[:200] if isinstance(value, str) else _json_safe(value),
+            time_us=int(columns.time[position]),
+        )
+        self._emit(out, self._layout.topic(Category.TELEMETRY, "dead"), encode_dead_letter(letter, single.getvalue(), "single"))
+
+    def _gap(self, columns: Columns, gap: Gap, out: Outputs) -> None:
+        now = self._clock()
+        asset, _, name = columns.tags[columns.tag[gap.position]].rpartition(".")
+        event = Event(
+            id=str(uuid7()),
+            type="GAP",
+            time=int(columns.time[gap.position]),
+            gateway_time=now,
+            asset=asset,
+            tag=name,
+            text=f"no reading for {gap.actual / times.SECOND:.1f} s; usual are {gap.expected / times.SECOND:.1f} s",
+            attributes={
+                "expected_interval_ms": int(gap.expected / 1000),
+                "actual_gap_ms": gap.actual // 1000,
+                "missing_samples": max(1, round(gap.actual / gap.expected) - 1),
+            },
+        )
+        self._emit(out, self._layout.topic(Category.EVENT, "clean"), Record(encode_event(event), key=asset.encode()))
+
+    # --- events and alarms
+
+    def _event(self, record: StoredRecord, category: Category, out: Outputs) -> None:
+        try:
+            event = decode_event(record.value)
+        except CorruptData as error:
+            self._broken(record, category, f"decode: {error}", out)
+            return
+        problem = _event_problem(event, category)
+        if problem is None:
+            self.counts["accepted_events"] += 1
+            self._emit(out, self._layout.topic(category, "clean"), Record(record.value, record.key, record.headers, record.timestamp))
+        else:
+            self._broken(record, category, problem, out)
+
+    def _broken(self, record: StoredRecord, category: Category, reason: str, out: Outputs) -> None:
+        """A whole record goes to the dead letters; its range stays accounted for with an empty clean record where it has a head."""
+        self.counts["rejected_records"] += 1
+        header = record.header(HEADER)
+        head: BlockHead | None = None
+        if header is not None:
+            try:
+                head = decode_head(header)
+            except CorruptData:
+                reason = f"{reason}; its header is damaged, too"
+        letter = DeadLetter(
+            reason=reason,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            at_us=self._clock(),
+            gateway=head.origin if head else "",
+            source=head.tallies[0].source if head and head.tallies else None,
+        )
+        self._emit(out, self._layout.topic(category, "dead"), encode_dead_letter(letter, record.value, "record"))
+        if head is not None:
+            tallies = tuple(Tally(one.source, one.hour, 0, one.rejected + one.readings, one.deduplicated) for one in head.tallies)
+            empty = BlockHead(head.origin, head.lo, head.hi, tallies)
+            if category is Category.TELEMETRY:
+                block = codec.encode(codec.decode([]), empty, record.partition)
+            else:
+                block = Record(b"", record.key, ((HEADER, encode_head(empty)),))
+            self._emit(out, self._layout.topic(category, "clean"), block)
+
+
+def _event_problem(event: Event, category: Category) -> str | None:
+    """Return what is wrong with an event, or None."""
+    if isinstance(event, Alarm) != (category is Category.ALARM):
+        return f"class: a record of {type(event).__name__.lower()} on a topic of {category.name.lower()}s (W-10)"
+    try:
+        uuid.UUID(event.id)
+    except ValueError:
+        return f"id: {event.id[:80]!r} is no UUID"
+    if not times.EARLIEST <= event.time <= event.gateway_time + times.DAY:
+        return f"time: {event.time} is before the year 2000 or more than a day ahead of the gateway's clock"
+    if not event.type:
+        return "type: an event needs one"
+    texts = (
+        event.asset,
+        event.tag,
+        event.type,
+        event.text,
+        event.actor,
+        event.source,
+        event.before,
+        event.after,
+        *event.attributes.values(),
+    )
+    if any(isinstance(word, str) and "\x00" in word for word in texts):
+        return "text: contains a NUL character"
+    return None
+
+
+def _json_safe(value: float | bool | None) -> float | bool | str | None:
+    """JSON has no NaN and no infinities: they are shown in words."""
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
