@@ -43,9 +43,10 @@ def read_letters(log: Log, layout: Layout) -> Iterator[Letter]:
     """Yield every dead letter kept, oldest first within its class."""
     for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM):
         topic = layout.topic(category, "dead")
-        for at, (offset, _) in log.bounds(topic).items():
-            while records := log.read(at, offset, _PAGE):
-                offset = records[-1].offset + 1
+        for at, (first, _) in log.bounds(topic).items():
+            position = first
+            while records := log.read(at, position, _PAGE):
+                position = records[-1].offset + 1
                 for record in records:
                     yield Letter(record, decode_dead_letter(record), category)
 
@@ -82,8 +83,8 @@ def _again(letter: Letter, tags: Mapping[str, TagConfig], partitions: int) -> Re
         event = decode_event(original)
         tally = Tally(event.source, ledger_hour(event.time, event.gateway_time), 1)
         head = BlockHead(REPLAY_ORIGIN, place, place + 1, (tally,))
-        value = encode_event(msgspec.structs.replace(event, origin=REPLAY_ORIGIN))
-        return Record(value, letter.record.key, ((HEADER, encode_head(head)),))
+        again = encode_event(msgspec.structs.replace(event, origin=REPLAY_ORIGIN))
+        return Record(again, letter.record.key, ((HEADER, encode_head(head)),))
     if form != b"single":
         raise CorruptData("the letter holds a damaged block, not a reading: its bytes can be looked at, not sent again")
     single: Any = fastavro.schemaless_reader(io.BytesIO(original[FRAME_BYTES:]), PARSED[SINGLE_ID], None)
