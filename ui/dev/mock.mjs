@@ -141,8 +141,14 @@ function route(request, url) {
 
 const server = createServer((request, response) => {
   const url = new URL(request.url ?? '/', 'http://localhost');
-  if (Date.now() < downUntil && url.pathname !== '/mock') return void request.socket.destroy();
-  if (!url.pathname.startsWith('/api/') && url.pathname !== '/mock') return file(url.pathname, response);
+  if (Date.now() < downUntil && url.pathname !== '/mock') {
+    request.socket.destroy();
+    return;
+  }
+  if (!url.pathname.startsWith('/api/') && url.pathname !== '/mock') {
+    file(url.pathname, response);
+    return;
+  }
   void Promise.resolve(route(request, url)).then((answer) => {
     const type = answer.status >= 400 ? 'application/problem+json' : 'application/json';
     response.writeHead(answer.status, { 'Content-Type': type, ...answer.headers });
@@ -152,17 +158,26 @@ const server = createServer((request, response) => {
 
 const sockets = new WebSocketServer({ noServer: true });
 server.on('upgrade', (request, socket, head) => {
-  if (Date.now() < downUntil) return void socket.destroy();
+  if (Date.now() < downUntil) {
+    socket.destroy();
+    return;
+  }
   sockets.handleUpgrade(request, socket, head, (client) => {
-    if (!signedIn(request)) return client.close(4401);
+    if (!signedIn(request)) {
+      client.close(4401);
+      return;
+    }
     const wanted = /** @type {Set<string>} */ (new Set());
     /** @param {Iterable<string>} names */
     const values = (names) => ({ type: 'values', values: [...names].map((tag) => tupleAt(tag, now())) });
     /** @param {unknown} frame */
     const send = (frame) => client.send(JSON.stringify(frame));
     client.on('message', (data) => {
-      const { op, tags = [] } = /** @type {{op: string, tags?: string[]}} */ (JSON.parse(String(/** @type {Buffer} */ (data))));
-      for (const tag of tags) op === 'subscribe' ? wanted.add(tag) : wanted.delete(tag);
+      const { op, tags = [] } = /** @type {{op: string, tags?: string[]}} */ (JSON.parse(Buffer.from(/** @type {Buffer} */ (data)).toString()));
+      for (const tag of tags) {
+        if (op === 'subscribe') wanted.add(tag);
+        else wanted.delete(tag);
+      }
       if (op === 'subscribe') send(values(tags));
     });
     const timers = [

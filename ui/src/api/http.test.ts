@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { ApiProblem, call, withParams } from './http';
+import { type ApiProblem, call, withParams } from './http';
 
 function answer(response: Response | Error): void {
   vi.stubGlobal('fetch', () => (response instanceof Error ? Promise.reject(response) : Promise.resolve(response)));

@@ -82,11 +82,12 @@ interface Options {
  */
 export async function call(path: string, { method = 'GET', body, signal }: Options = {}): Promise<unknown> {
   const request = `${method} ${BASE}${path}`;
-  const init: RequestInit = { method, credentials: 'same-origin', headers: { 'X-Requested-With': 'trunkline', Accept: 'application/json' } };
+  const headers: Record<string, string> = { 'X-Requested-With': 'trunkline', Accept: 'application/json' };
+  const init: RequestInit = { method, credentials: 'same-origin', headers };
   if (signal) init.signal = signal;
   if (body !== undefined) {
     init.body = JSON.stringify(body);
-    init.headers = { ...init.headers, 'Content-Type': 'application/json' };
+    headers['Content-Type'] = 'application/json';
   }
   let response: Response;
   try {

@@ -4,15 +4,21 @@ import { BASE } from '~/api/http';
 import { keys } from '~/api/queries';
 import type { ServerFrame, Status } from '~/api/types';
 import { serverNow } from './clock';
-import { LiveSocket, type Link, type Wire } from './socket';
+import { LiveSocket, type Link, type Wire, type WireEvents } from './socket';
 import { LiveStore, type LiveValue } from './store';
 
 export const live = new LiveStore();
 
-function open(): Wire {
+function open(events: WireEvents): Wire {
   const url = new URL(`${BASE}/live`, location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  return new WebSocket(url);
+  const wire = new WebSocket(url);
+  wire.onopen = () => events.opened();
+  wire.onclose = ({ code }) => events.closed(code);
+  wire.onmessage = ({ data }) => {
+    if (typeof data === 'string') events.message(data);
+  };
+  return wire;
 }
 
 function onFrame(frame: ServerFrame): void {

@@ -1,12 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { LiveSocket, type Wire } from './socket';
+import { LiveSocket, type Wire, type WireEvents } from './socket';
 
 class TestWire implements Wire {
   sent: { op: string; tags: string[] }[] = [];
   closed = false;
-  onopen: Wire['onopen'] = null;
-  onclose: Wire['onclose'] = null;
-  onmessage: Wire['onmessage'] = null;
+  constructor(readonly events: WireEvents) {}
   send(text: string): void {
     this.sent.push(JSON.parse(text) as { op: string; tags: string[] });
   }
@@ -19,8 +17,8 @@ function setUp() {
   const wires: TestWire[] = [];
   const calls = { onFrame: vi.fn(), onRefused: vi.fn(), onForget: vi.fn() };
   const socket = new LiveSocket({
-    open: () => {
-      const wire = new TestWire();
+    open: (events) => {
+      const wire = new TestWire(events);
       wires.push(wire);
       return wire;
     },
@@ -41,7 +39,7 @@ describe('LiveSocket', () => {
   it('asks once for a tag that two parts of the page want, and gives it back when both left', () => {
     const { socket, last, onForget } = setUp();
     socket.start();
-    last().onopen?.();
+    last().events.opened();
     const release = [socket.want(['A', 'B']), socket.want(['A'])];
     vi.advanceTimersByTime(1);
     expect(last().sent).toEqual([{ op: 'subscribe', tags: ['A', 'B'] }]);
@@ -59,18 +57,18 @@ describe('LiveSocket', () => {
     const { socket, wires, last } = setUp();
     socket.start();
     socket.want(['A']);
-    last().onopen?.();
+    last().events.opened();
     vi.advanceTimersByTime(1);
-    last().onclose?.({ code: 1006 });
+    last().events.closed(1006);
     expect(socket.current().state).toBe('lost');
     vi.advanceTimersByTime(500);
     expect(wires).toHaveLength(2);
-    last().onclose?.({ code: 1006 });
+    last().events.closed(1006);
     vi.advanceTimersByTime(499);
     expect(wires).toHaveLength(2);
     vi.advanceTimersByTime(501);
     expect(wires).toHaveLength(3);
-    last().onopen?.();
+    last().events.opened();
     expect(socket.current().state).toBe('open');
     expect(last().sent).toEqual([{ op: 'subscribe', tags: ['A'] }]);
   });
@@ -78,8 +76,8 @@ describe('LiveSocket', () => {
   it('gives up a connection that has gone silent', () => {
     const { socket, wires, last } = setUp();
     socket.start();
-    last().onopen?.();
-    last().onmessage?.({ data: '{"type":"values","values":[]}' });
+    last().events.opened();
+    last().events.message('{"type":"values","values":[]}');
     vi.advanceTimersByTime(12_001);
     expect(wires[0]?.closed).toBe(true);
     expect(socket.current().state).toBe('lost');
@@ -89,14 +87,14 @@ describe('LiveSocket', () => {
   it('asks who is signed in when the server refuses', () => {
     const { socket, last, onRefused } = setUp();
     socket.start();
-    last().onclose?.({ code: 4401 });
+    last().events.closed(4401);
     expect(onRefused).toHaveBeenCalledOnce();
   });
 
   it('stays quiet after a stop', () => {
     const { socket, wires, last } = setUp();
     socket.start();
-    last().onopen?.();
+    last().events.opened();
     socket.stop();
     vi.advanceTimersByTime(60_000);
     expect(wires).toHaveLength(1);

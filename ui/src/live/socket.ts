@@ -10,17 +10,20 @@ export interface Link {
   lastFrame: number | null;
 }
 
-/** What the client needs of a WebSocket: the browser's, or a test's. */
+/** What the client needs of a connection: the browser's WebSocket, or a test's. */
 export interface Wire {
   send(text: string): void;
   close(): void;
-  onopen: (() => void) | null;
-  onclose: ((event: { code: number }) => void) | null;
-  onmessage: ((event: { data: unknown }) => void) | null;
+}
+
+export interface WireEvents {
+  opened(): void;
+  closed(code: number): void;
+  message(text: string): void;
 }
 
 interface Options {
-  open: () => Wire;
+  open: (events: WireEvents) => Wire;
   onFrame: (frame: ServerFrame) => void;
   onRefused: () => void;
   onForget: (tags: string[]) => void;
@@ -95,21 +98,28 @@ export class LiveSocket {
   }
 
   private connect(): void {
-    const wire = this.options.open();
+    // A connection that was given up may still report; only the present one is heard.
+    const mine = (act: () => void) => {
+      if (this.wire === wire) act();
+    };
+    const wire = this.options.open({
+      opened: () => mine(() => this.opened()),
+      closed: (code) => mine(() => this.lost(code)),
+      message: (text) =>
+        mine(() => {
+          this.heard();
+          this.options.onFrame(JSON.parse(text) as ServerFrame);
+        }),
+    });
     this.wire = wire;
-    wire.onopen = () => {
-      this.attempts = 0;
-      this.asked.clear();
-      this.setState('open');
-      this.heard();
-      this.send();
-    };
-    wire.onmessage = ({ data }) => {
-      if (typeof data !== 'string') return;
-      this.heard();
-      this.options.onFrame(JSON.parse(data) as ServerFrame);
-    };
-    wire.onclose = ({ code }) => this.lost(code);
+  }
+
+  private opened(): void {
+    this.attempts = 0;
+    this.asked.clear();
+    this.setState('open');
+    this.heard();
+    this.send();
   }
 
   private heard(): void {
@@ -124,9 +134,7 @@ export class LiveSocket {
   private drop(): void {
     const wire = this.wire;
     this.wire = null;
-    if (!wire) return;
-    wire.onopen = wire.onclose = wire.onmessage = null;
-    wire.close();
+    wire?.close();
   }
 
   private lost(code: number): void {

@@ -28,7 +28,7 @@ function snapshot(): Preferences {
 }
 
 function apply(): void {
-  document.documentElement.dataset['density'] = snapshot().density;
+  document.documentElement.dataset.density = snapshot().density;
 }
 
 export function setPreferences(change: Partial<Preferences>): void {

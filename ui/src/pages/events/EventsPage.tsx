@@ -1,0 +1,2 @@
+import { Page } from '~/components/Page';
+export function EventsPage() { return <Page title="Events">…</Page>; }

@@ -1,0 +1,2 @@
+import { Page } from '~/components/Page';
+export function ValuesPage() { return <Page title="Values">…</Page>; }
