@@ -1,0 +1,104 @@
+"""Listing what a server has, one level at a time."""
+
+from collections.abc import Sequence
+
+from asyncua import ua
+
+from trunkline.model.errors import SourceMisconfigured
+from trunkline.sources.opcua.addresses import NodeAddress, UnknownNamespace
+from trunkline.sources.opcua.datatypes import built_in_type
+from trunkline.sources.opcua.items import batches, is_bad
+from trunkline.sources.opcua.session import Session
+from trunkline.sources.opcua.stack import AttributeIds, ObjectIds, node_id
+from trunkline.sources.opcua.values import kind_of
+from trunkline.sources.port import BrowseNode
+
+_SHOWN = ua.NodeClass.Object | ua.NodeClass.Variable
+
+
+async def browse(session: Session, at: str) -> list[BrowseNode]:
+    """Return the children of a node; '' is the Objects folder.
+
+    Raises:
+        SourceMisconfigured: `at` is no NodeId or the server does not know it.
+        SourceUnavailable: the session is lost.
+    """
+    try:
+        address = NodeAddress.parse(at) if at else NodeAddress(0, ObjectIds.ObjectsFolder)
+        start = node_id(address.identifier, address.index(session.namespaces))
+    except (ValueError, UnknownNamespace) as error:
+        raise SourceMisconfigured(str(error)) from error
+    (children,) = await _children(session, [start], ObjectIds.HierarchicalReferences)
+    if children is None:
+        raise SourceMisconfigured(f"the server cannot browse {at!r}")
+    unique = {_address(child.NodeId, session.namespaces): child for child in children if child.NodeId.ServerIndex == 0}
+    variables = {text: _plain(child.NodeId) for text, child in unique.items() if child.NodeClass == ua.NodeClass.Variable}
+    kinds = dict(zip(variables, await _kinds(session, list(variables.values())), strict=True))
+    below = dict(zip(variables, await _children(session, list(variables.values()), ObjectIds.HasComponent), strict=True))
+    return [
+        BrowseNode(
+            address=text,
+            name=child.DisplayName.Text or child.BrowseName.Name,
+            kind=kinds.get(text, ""),
+            branch=child.NodeClass == ua.NodeClass.Object or bool(below.get(text)),
+        )
+        for text, child in unique.items()
+    ]
+
+
+async def _children(session: Session, nodes: Sequence[ua.NodeId], reference: int) -> list[list[ua.ReferenceDescription] | None]:
+    """Return the forward references of each node; None where the server refuses it."""
+    found: list[list[ua.ReferenceDescription] | None] = []
+    for some in batches(nodes, session.limits.browse):
+        request = ua.BrowseRequest()
+        request.Parameters.NodesToBrowse = [_description(node, reference) for node in some]
+        results = (await session.request(request, ua.BrowseResponse)).Results
+        found.extend([None if is_bad(result.StatusCode.value) else await _all_pages(session, result) for result in results])
+    return found
+
+
+def _description(node: ua.NodeId, reference: int) -> ua.BrowseDescription:
+    return ua.BrowseDescription(
+        NodeId=node,
+        BrowseDirection=ua.BrowseDirection.Forward,
+        ReferenceTypeId=node_id(reference),
+        IncludeSubtypes=True,
+        NodeClassMask=int(_SHOWN),
+        ResultMask=int(ua.BrowseResultMask.All),
+    )
+
+
+async def _all_pages(session: Session, first: ua.BrowseResult) -> list[ua.ReferenceDescription]:
+    references = list(first.References)
+    following = first.ContinuationPoint
+    while following:
+        request = ua.BrowseNextRequest()
+        request.Parameters.ContinuationPoints = [following]
+        (page,) = (await session.request(request, ua.BrowseNextResponse)).Parameters.Results
+        references.extend(page.References)
+        following = page.ContinuationPoint
+    return references
+
+
+async def _kinds(session: Session, variables: Sequence[ua.NodeId]) -> list[str]:
+    types: dict[ua.NodeId, str] = {}
+    kinds: list[str] = []
+    for data in await session.read(variables, AttributeIds.DataType):
+        data_type = data.Value.Value if data.Value is not None else None
+        if not isinstance(data_type, ua.NodeId):
+            kinds.append("")
+            continue
+        if data_type not in types:
+            types[data_type] = kind_of(await built_in_type(session, data_type))
+        kinds.append(types[data_type])
+    return kinds
+
+
+def _plain(node: ua.NodeId) -> ua.NodeId:
+    return ua.NodeId(node.Identifier, node.NamespaceIndex)
+
+
+def _address(node: ua.NodeId, namespaces: Sequence[str]) -> str:
+    index = int(node.NamespaceIndex)
+    namespace: int | str = namespaces[index] if 0 < index < len(namespaces) else index
+    return str(NodeAddress(namespace, node.Identifier))

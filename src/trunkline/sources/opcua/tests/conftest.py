@@ -1,0 +1,48 @@
+"""Fixtures: one plain server for the whole run, a source factory that always closes, certificates of a server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from trunkline.model import times
+from trunkline.sources.opcua.config import OpcUaConfig
+from trunkline.sources.opcua.source import OpcUaSource
+from trunkline.sources.opcua.tests.server import DeviceServer
+from trunkline.sources.opcua.tests.support import Connected
+from trunkline.sources.port import SourceContext
+
+SECRETS = {"${secret:opcua}": "right", "${secret:wrong}": "wrong"}
+
+
+@pytest.fixture(scope="session")
+def device() -> Iterator[DeviceServer]:
+    server = DeviceServer().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> SourceContext:
+    return SourceContext(gateway="test", directory=tmp_path, now=times.now, resolve_secret=SECRETS.__getitem__)
+
+
+@pytest.fixture
+def connected(context: SourceContext) -> Connected:
+    """`async with connected(config) as source`: a connected source; checks that it leaves no task behind."""
+
+    @asynccontextmanager
+    async def connect(config: OpcUaConfig) -> AsyncIterator[OpcUaSource]:
+        before = asyncio.all_tasks()
+        source = OpcUaSource(config, context)
+        try:
+            await source.connect()
+            yield source
+        finally:
+            await source.close()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() <= before
+
+    return connect
