@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,8 +185,12 @@ def _data_dir(examined: Examined, data_dir: Path) -> Iterator[Problem]:
         existing = existing.parent
     if not existing.is_dir():
         yield examined.document.problem(place, f"{existing} is not a directory", mend)
-    elif not os.access(existing, os.W_OK | os.X_OK):
-        yield examined.document.problem(place, f"{existing} is not writable", mend)
+        return
+    try:
+        # modes do not tell all (read-only mounts, quotas, a superuser): a file without a name does, and leaves nothing behind
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        yield examined.document.problem(place, f"{existing} is not writable: {(error.strerror or str(error)).lower()}", mend)
 
 
 def _stamp(examined: Examined, config: SiteConfig, data_dir: Path) -> Iterator[Problem]:
