@@ -1,1 +1,1 @@
-"""The history in PostgreSQL: segments, writer, compactor, reader, retention."""
+"""History in PostgreSQL: embedded server, schema, COPY writer, compactor, reader, retention. Only this package knows the tables."""
