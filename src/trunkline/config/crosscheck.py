@@ -1,6 +1,5 @@
 """Checks that no single section can make: what must be unique, what collides, what this machine lacks."""
 
-import ipaddress
 import os
 import re
 import tempfile
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from trunkline.config.addresses import is_loopback
 from trunkline.config.examining import Examined
 from trunkline.config.problems import Location, Problem, did_you_mean
 from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, references, texts
@@ -16,7 +16,6 @@ from trunkline.config.site import SiteConfig
 from trunkline.config.stamp import Stamp, StampUnreadable, read_stamp
 
 _SERIAL = re.compile(r"/dev/\S+|COM\d+", re.IGNORECASE)
-_LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "ip6-localhost"}
 
 
 def within(examined: Examined) -> Iterator[Problem]:
@@ -39,16 +38,6 @@ def around(examined: Examined, directory: Path) -> Iterator[Problem]:
     yield from _secrets(examined, SecretStore(data_dir / "secrets", directory))
     yield from _data_dir(examined, data_dir)
     yield from _stamp(examined, examined.config, data_dir)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    if host.lower() in _LOOPBACK_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _twice(examined: Examined, location: Location, what: str, first: Location, mend: str) -> Problem:

@@ -69,6 +69,7 @@ class ApiConfig(Model):
 
     host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs authentication, which is always on")
     port: Port = 8400
+    allowed_hosts: tuple[str, ...] = Field((), description="further names under which browsers may reach it, of a proxy for example")
 
 
 class ValidationConfig(Model):
