@@ -8,7 +8,7 @@ from uuid import UUID
 from asyncua import ua
 
 from trunkline.model import times
-from trunkline.model.quality import Quality, Severity, from_opcua, severity, worse
+from trunkline.model.quality import Quality, Severity, from_opcua, severity
 from trunkline.model.reading import Kind, Value, coerce
 
 #: Info type 'data value' with the overflow bit (OPC UA Part 4, 7.39.1): the server's queue of this item was too short.
@@ -34,14 +34,13 @@ def sample(data: ua.DataValue, kind: Kind, element: int | None) -> Sample:
     status = data.StatusCode.value if data.StatusCode is not None else 0
     quality = from_opcua(status)
     value: Value = None
-    raw = _pick(data.Value, element)
-    if raw is not None:
+    if severity(quality) is not Severity.BAD:  # the value of a bad status is to be ignored (Part 4, 7.11)
         try:
-            value = _convert(raw, kind)
+            value = _convert(_pick(data.Value, element), kind)
         except (TypeError, OverflowError):
-            quality = worse(quality, Quality.BAD_TYPE)
-    if value is None and severity(quality) is not Severity.BAD:
-        quality = _why_nothing(data.Value, element)
+            quality = Quality.BAD_TYPE
+        else:
+            quality = quality if value is not None else _why_nothing(data.Value, element)
     return Sample(value, quality, source_time(data.SourceTimestamp), status & _OVERFLOW == _OVERFLOW)
 
 
@@ -67,6 +66,8 @@ def _why_nothing(variant: ua.Variant | None, element: int | None) -> int:
 
 
 def _convert(raw: object, kind: Kind) -> Value:
+    if raw is None:
+        return None
     if isinstance(raw, int | float | str):
         if kind is Kind.DOUBLE and isinstance(raw, int) and float(raw) != raw:
             raise OverflowError(f"{raw} has more digits than a double can hold")
