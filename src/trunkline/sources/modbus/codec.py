@@ -193,7 +193,7 @@ def _is_linear(layout: Layout) -> bool:
 
 
 def encode(value: Value, layout: Layout) -> bytes:
-    """Return the bytes on the wire for a value of a number, bool or string format.
+    """Return the bytes on the wire for a value of any format but a bit field.
 
     Raises:
         ValueError: the value does not fit the format; says what does.
@@ -246,16 +246,24 @@ def _encode_number(value: Value, layout: Layout) -> bytes:
     return struct.pack(">" + shape.code, whole)
 
 
-def encode_bits(value: Value, shape: Format) -> tuple[int, int]:
+def encode_bits(value: Value, layout: Layout) -> tuple[int, int]:
     """Return the AND and OR mask (function code 22, V1.1b3 6.16) that set a bit field and leave its register's other bits alone.
 
     Raises:
         ValueError: the value does not fit the field.
     """
+    shape = layout.format
     if value is None or isinstance(value, str) or not float(value).is_integer():
         raise ValueError(f"{value!r} is not a whole number")
     whole, (low, high) = int(value), shape.limits
     if not low <= whole <= high:
         raise ValueError(f"{value!r} does not fit {shape.bits} bits ({low} to {high})")
-    mask = ((1 << shape.bits) - 1) << shape.first
-    return 0xFFFF & ~mask, whole << shape.first
+    masks = (0xFFFF & ~(high << shape.first), whole << shape.first)
+    if layout.order in ("BADC", "DCBA"):
+        return _swapped(masks[0]), _swapped(masks[1])
+    return masks
+
+
+def _swapped(register: int) -> int:
+    """Return a register with its two bytes exchanged."""
+    return (register & 0xFF) << 8 | register >> 8

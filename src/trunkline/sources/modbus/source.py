@@ -142,10 +142,11 @@ class ModbusSource:
     def _write_request(self, tag: ModbusTag, place: Address, command: WriteCommand) -> ModbusPDU:
         """Return the request that writes a value. Raises ValueError if the value does not fit."""
         unit = self._config.unit_of(tag)
+        layout = layout_of(self._config, tag)
         if tag.layout.name == "bits":
-            and_mask, or_mask = encode_bits(command.value, tag.layout)
+            and_mask, or_mask = encode_bits(command.value, layout)
             return MaskWriteRegisterRequest(address=place.number, and_mask=and_mask, or_mask=or_mask, dev_id=unit)
-        wire = encode(command.value, layout_of(self._config, tag))
+        wire = encode(command.value, layout)
         if place.table is Table.COIL:
             return WriteSingleCoilRequest(address=place.number, bits=[any(wire)], dev_id=unit)
         registers = [int.from_bytes(wire[at : at + 2], "big") for at in range(0, len(wire), 2)]

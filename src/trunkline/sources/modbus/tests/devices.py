@@ -5,7 +5,7 @@ import contextlib
 import os
 import random
 import tty
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Literal
 
 from pymodbus.constants import ExcCodes
@@ -14,6 +14,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 #: unit id -> table -> first address -> values
 Registers = Mapping[int, Mapping[str, Mapping[int, Sequence[int]]]]
+#: what pymodbus calls for every request: function, first register held, address, count, registers, values to write (None in a read)
+Answer = Callable[[int, int, int, int, list[int], list[int] | list[bool] | None], Coroutine[None, None, ExcCodes | None]]
 TABLES = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 
 
@@ -49,16 +51,22 @@ class Device:
 
     Attributes:
         requests: (unit, function, start, size) of every read it was sent.
+        writes: how many writes it was sent.
         silent: unit ids that do not answer.
+        deaf: (unit, address) for which no request is answered.
         failing: (unit, address) that are answered with 'server device failure' when a request touches them.
     """
 
     def __init__(self, units: Registers, serial_port: str = "") -> None:
         self.requests: list[tuple[int, int, int, int]] = []
+        self.writes = 0
         self.silent: set[int] = set()
+        self.deaf: set[tuple[int, int]] = set()
         self.failing: dict[tuple[int, int], ExcCodes] = {}
         self.port = 0
         self._units = units
+        self._asked = -1
+        self._answers: dict[int, Answer] = {}
         self._serial_port = serial_port
         self._server: ModbusTcpServer | ModbusSerialServer | None = None
 
@@ -87,10 +95,20 @@ class Device:
         assert self._server is not None
         return [int(one) for one in await self._server.async_getValues(unit, TABLES[table], start, size)]
 
-    def _action_of(self, unit: int):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- pymodbus names the type of no part of it
-        async def action(function: int, _first: int, address: int, count: int, _registers: list[int], values: object) -> ExcCodes | None:
+    def answer_with(self, unit: int, answer: Answer) -> None:
+        """Let a function judge every request to a unit instead of `failing`."""
+        self._answers[unit] = answer
+
+    def _action_of(self, unit: int) -> Answer:
+        async def action(
+            function: int, first: int, address: int, count: int, registers: list[int], values: list[int] | list[bool] | None
+        ) -> ExcCodes | None:
             if values is None:
                 self.requests.append((unit, function, address, count))
+            else:
+                self.writes += 1
+            if unit in self._answers:
+                return await self._answers[unit](function, first, address, count, registers, values)
             for (bad_unit, bad), code in self.failing.items():
                 if bad_unit == unit and address <= bad < address + count:
                     return code
@@ -100,7 +118,9 @@ class Device:
 
     def _trace(self, sending: bool, data: bytes) -> bytes:
         unit = data[0 if self._serial_port else 6] if len(data) > 6 or self._serial_port else -1
-        return b"" if sending and unit in self.silent else data
+        if not sending:
+            self._asked = int.from_bytes(data[8:10], "big") if len(data) >= 10 else -1
+        return b"" if sending and (unit in self.silent or (unit, self._asked) in self.deaf) else data
 
 
 class Front:
@@ -108,11 +128,13 @@ class Front:
 
     Attributes:
         mode: 'pass'; 'frozen' takes requests and says nothing; 'garbage' answers with noise; 'half' cuts answers in two and keeps the rest;
-            'wrong' answers under another transaction id; 'late' holds every answer for `delay` seconds; 'short' leaves out a register.
+            'wrong' answers under another transaction id; 'short' leaves out a register.
+        late: seconds by which the coming answers are held, one after the other; `delay` holds the rest.
     """
 
     def __init__(self, seed: int = 7) -> None:
-        self.mode: Literal["pass", "frozen", "garbage", "half", "wrong", "late", "short"] = "pass"
+        self.mode: Literal["pass", "frozen", "garbage", "half", "wrong", "short"] = "pass"
+        self.late: list[float] = []
         self.delay = 0.0
         self.port = 0
         self.accepted = 0
@@ -182,10 +204,9 @@ class Front:
                     answer = answer[: len(answer) // 2]
                 case "wrong":
                     answer = bytes([answer[0] ^ 0x55]) + answer[1:]
-                case "late":
-                    await asyncio.sleep(self.delay)
                 case "short":
                     answer = answer[:4] + bytes([0, answer[5] - 2]) + answer[6:8] + bytes([answer[8] - 2]) + answer[9:-2]
+            await asyncio.sleep(self.late.pop(0) if self.late else self.delay)
             writer.write(answer)
 
 
@@ -200,7 +221,7 @@ class SerialLine:
     Attributes:
         master, slave: names of the two serial ports.
         noise: how many of the coming chunks towards the master are damaged.
-        held: seconds by which chunks towards the master are late.
+        late: seconds by which the coming chunks towards the master are held, one after the other.
     """
 
     def __init__(self) -> None:
@@ -209,7 +230,7 @@ class SerialLine:
             tty.setraw(port)
         self.master, self.slave = (os.ttyname(port) for _, port in self._ends)
         self.noise = 0
-        self.held = 0.0
+        self.late: list[float] = []
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -223,8 +244,8 @@ class SerialLine:
         if self.noise:
             self.noise -= 1
             chunk = bytes([chunk[0] ^ 0xFF]) + chunk[1:]
-        if self.held:
-            asyncio.get_running_loop().call_later(self.held, self._write, master, chunk)
+        if self.late:
+            asyncio.get_running_loop().call_later(self.late.pop(0), self._write, master, chunk)
         else:
             os.write(master, chunk)
 
