@@ -13,7 +13,7 @@ from trunkline.gateway.edge import DROPPED
 from trunkline.gateway.forwarder import Forwarder, count
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, decode_head
-from trunkline.log.journal import Journal
+from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Record, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
@@ -25,7 +25,7 @@ log = structlog.get_logger("trunkline.gateway")
 
 HIGH_MARK: Final = 0.90
 LOW_MARK: Final = 0.85
-_CHUNK: Final = 200
+_CHUNK: Final = 20
 
 
 class BufferKeeper:
@@ -126,9 +126,9 @@ class BufferKeeper:
             lane = self._forwarder.outbox.lane(at)
             lane.give_up(end)
             notice = self._notice(at, records, now)
-            self._journal.delete_before(
-                at, end, tallies=tallies, with_appends={self._layout.overflow: [notice]}, meta=self._forwarder.outbox.meta()
-            )
+            # lanes that still point into the deleted range find nothing there, so they need not be in the same transaction
+            self._journal.delete_before(at, end, tallies=tallies, with_appends={self._layout.overflow: [notice]})
+            self._journal.append_many({}, meta=self._forwarder.outbox.meta())
         self.dropped_records += len(records)
         log.error(
             "edge buffer is full: oldest records were given up",

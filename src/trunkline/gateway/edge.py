@@ -24,7 +24,7 @@ from trunkline.ledger.status import EdgeCount
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
 from trunkline.log.codec.writer import ledger_hour, write_blocks
-from trunkline.log.journal import Journal
+from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Record
 from trunkline.log.topics import Layout
 from trunkline.model.errors import RetryLater

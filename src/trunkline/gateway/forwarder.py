@@ -18,7 +18,7 @@ import structlog
 from trunkline.gateway.edge import FORWARDED, tally_key
 from trunkline.gateway.outbox import LADDER, Lane, Outbox, Poison
 from trunkline.log.codec.head import HEADER, decode_head
-from trunkline.log.journal import Journal
+from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Log, Record, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from trunkline.log.journal import Journal
+from trunkline.log.journal.journal import Journal
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
 

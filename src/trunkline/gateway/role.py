@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 
 from trunkline import __version__
-from trunkline.config.secrets import SecretResolver
+from trunkline.config.secrets import SecretStore
 from trunkline.config.site import GatewayConfig, LogConfig
 from trunkline.config.tags import SourceConfig
 from trunkline.gateway.admin import AdminServer, StatusCollector
@@ -44,7 +44,7 @@ class Gateway:
     """
 
     def __init__(
-        self, config: GatewayConfig, sources: Sequence[SourceConfig], log_config: LogConfig, data_dir: Path, secrets: SecretResolver
+        self, config: GatewayConfig, sources: Sequence[SourceConfig], log_config: LogConfig, data_dir: Path, secrets: SecretStore
     ) -> None:
         self._config = config
         layout = layout_of(log_config)

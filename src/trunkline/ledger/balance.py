@@ -41,6 +41,7 @@ class Counts(msgspec.Struct, frozen=True):
         rejected: refused by validation; in a dead-letter topic.
         deduplicated: repeats dropped by validation.
         repeats: resent records dropped by the historian because their range was known; for information.
+        removed: stored, then taken away on purpose by retention or a correction.
         kept: recounted in the historian's tables; None when it was not recounted.
     """
 
@@ -51,6 +52,7 @@ class Counts(msgspec.Struct, frozen=True):
     rejected: int = 0
     deduplicated: int = 0
     repeats: int = 0
+    removed: int = 0
     kept: int | None = None
 
 
@@ -151,12 +153,13 @@ def _row(cell: Cell, one: Counts, in_transit: int, *, quiet: bool, at_us: int) -
     read = settled + in_transit if replayed else one.read
     forwarded = read if replayed else one.forwarded
     lost = max(0, forwarded - settled - in_transit)
-    gone = max(0, one.stored - one.kept) if one.kept is not None else 0
+    there = one.stored - one.removed
+    gone = max(0, there - one.kept) if one.kept is not None else 0
     over = settled + in_transit - read
     settled_hour = quiet or times.hour_of(at_us) > cell.hour + 1
     surplus = max(0, over) if settled_hour else 0
     if one.kept is not None:
-        surplus += max(0, one.kept - one.stored)
+        surplus += max(0, one.kept - there)
     missing = lost + gone
     return Row(
         gateway=cell.gateway,

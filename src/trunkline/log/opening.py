@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trunkline.config.site import LogConfig
-from trunkline.log.journal import Journal
+from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Log
 from trunkline.log.topics import Layout
 from trunkline.model import times

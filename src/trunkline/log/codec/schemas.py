@@ -27,6 +27,9 @@ def _array(items: str) -> dict[str, str]:
 
 _NAMESPACE = "io.trunkline"
 
+#: Writers take the first branch that fits a Python value: long before double, or integers would lose their low bits.
+_VALUE = ["null", "boolean", "long", "double", "string"]
+
 #: One record, many readings of one partition, as columns. Empty columns mean "the default for every reading".
 BLOCK: Final[dict[str, Any]] = {
     "type": "record",
@@ -60,7 +63,7 @@ SINGLE: Final[dict[str, Any]] = {
     "namespace": _NAMESPACE,
     "fields": [
         {"name": "tag", "type": "string"},
-        {"name": "value", "type": ["null", "double", "long", "boolean", "string"], "default": None},
+        {"name": "value", "type": _VALUE, "default": None},
         {"name": "quality", "type": "int", "default": 0},
         {"name": "source_time", "type": ["null", {"type": "long", "logicalType": "timestamp-micros"}], "default": None},
         {"name": "gateway_time", "type": {"type": "long", "logicalType": "timestamp-micros"}},
@@ -69,8 +72,6 @@ SINGLE: Final[dict[str, Any]] = {
         {"name": "source", "type": "string", "default": ""},
     ],
 }
-
-_VALUE = ["null", "double", "long", "boolean", "string"]
 
 _EVENT_FIELDS: list[dict[str, Any]] = [
     {"name": "id", "type": "string"},

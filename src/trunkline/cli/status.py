@@ -1,0 +1,138 @@
+"""`trunkline status` and `trunkline outbox`: how the roles, sources and edge journals are, without the API."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.table import Table
+
+from trunkline.cli.output import emit, fail, people
+from trunkline.cli.wiring import site_log
+from trunkline.config.loading import Site, load
+from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Outbox
+from trunkline.ledger.status import GatewayStatus, decode_status
+from trunkline.log.opening import layout_of, open_edge_journal
+from trunkline.log.port import TopicPartition
+from trunkline.model import times
+from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.supervisor.status import read_status
+from trunkline.supervisor.supervisor import run_directory
+
+SiteFile = Annotated[Path, typer.Argument(help="the site file")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+
+outbox = typer.Typer(help="What waits at the edge, and what the site log refused.", no_args_is_help=True)
+
+
+def gateway_statuses(site: Site) -> dict[str, GatewayStatus]:
+    """Return each gateway's newest report."""
+    found: dict[str, GatewayStatus] = {}
+    with site_log(site) as log:
+        topic = layout_of(site.config.log).gateway_status
+        at = TopicPartition(topic, 0)
+        first, end = log.bounds(topic)[at]
+        for record in log.read(at, max(first, end - 20 * max(1, len(site.config.gateways))), 1000):
+            status = decode_status(record.value)
+            found[status.gateway] = status
+    return found
+
+
+def status(file: SiteFile, as_json: AsJson = False) -> None:
+    """Show roles, sources, buffers and links. Exits 1 when something is away."""
+    try:
+        site = load(file)
+        roles = read_status(run_directory(site.data_dir))
+        gateways = gateway_statuses(site)
+    except Misconfigured as error:
+        fail(str(error), 2)
+    except RetryLater as error:
+        fail(str(error), 3)
+    away = [role.role for role in roles.roles if role.state != "running"] if roles else ["supervisor"]
+    away += [f"{name}/{source.id}" for name, one in gateways.items() for source in one.sources if source.state != "connected"]
+    away += [f"{name}: link" for name, one in gateways.items() if one.link.state != "up"]
+    if as_json:
+        for name, one in gateways.items():
+            plain: dict[str, Any] = msgspec.to_builtins(one)
+            emit({"gateway": name, **{key: plain[key] for key in ("at_us", "sources", "buffer", "link")}})
+        emit({"roles": msgspec.to_builtins(roles.roles) if roles else [], "away": away, "passed": not away})
+    else:
+        _show(roles.roles if roles else [], gateways)
+        if away:
+            people.print(f"[bold yellow]away:[/] {', '.join(away)}")
+    raise typer.Exit(1 if away else 0)
+
+
+def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN401 - list of RoleStatus or an empty list
+    now = times.now()
+    table = Table("role", "state", "pid", "restarts", "memory", box=None)
+    for role in roles:
+        table.add_row(role.role, role.state, str(role.pid or "—"), str(role.restarts), f"{role.rss_bytes / 1e6:,.0f} MB")
+    people.print(table)
+    table = Table("gateway", "source", "state", "tags", "stale", "readings/s", "last reading", "error", box=None)
+    for name, one in gateways.items():
+        for source in one.sources:
+            last = f"{(now - source.last_reading_us) / times.SECOND:.1f} s ago" if source.last_reading_us else "—"
+            table.add_row(
+                name,
+                source.id,
+                source.state,
+                str(source.tags),
+                str(source.stale_tags),
+                f"{source.readings_per_s:,.1f}",
+                last,
+                source.error or "",
+            )
+    people.print(table)
+    for name, one in gateways.items():
+        link = "up" if one.link.state == "up" else f"down since {times.to_iso(one.link.since_us)}: {one.link.error}"
+        people.print(
+            f"{name}: link {link}; {one.buffer.waiting:,} records wait; {one.buffer.bytes / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
+        )
+
+
+@outbox.command("list")
+def outbox_list(
+    file: SiteFile, gateway: Annotated[str, typer.Option(help="gateway id; empty for all")] = "", as_json: AsJson = False
+) -> None:
+    """Show what waits in each lane, and the records that the site log refused."""
+    try:
+        site = load(file)
+        for one in site.config.gateways:
+            if gateway in ("", one.id):
+                _list_one(site, one.id, as_json=as_json)
+    except Misconfigured as error:
+        fail(str(error), 2)
+
+
+def _list_one(site: Site, gateway: str, *, as_json: bool) -> None:
+    journal = open_edge_journal(site.config.log, site.data_dir, gateway)
+    try:
+        lanes = Outbox(journal).lanes
+        pending = failed = 0
+        for topic in journal.topics():
+            for at, (first, end) in journal.bounds(topic).items():
+                lane = lanes.get(at)
+                if lane is None:
+                    waiting, poison = end - first, []
+                else:
+                    waiting = max(0, end - max(first, lane.live)) + sum(max(0, stop - max(first, start)) for start, stop in lane.backlog)
+                    poison = lane.poison
+                pending += waiting
+                for record in poison:
+                    failed += record.failed
+                    state = "FAILED" if record.failed else "PENDING"
+                    row = {"gateway": gateway, "topic": at.topic, "partition": at.partition, "offset": record.offset, "status": state}
+                    row |= {"tries": record.tries, "of": MAX_RETRIES, "due_us": record.due, "reason": record.reason}
+                    if as_json:
+                        emit(row)
+                    else:
+                        people.print(
+                            f"{at.topic}/{at.partition}@{record.offset}  {state}  {record.tries} of {MAX_RETRIES} tries  {record.reason}"
+                        )
+    finally:
+        journal.close()
+    if as_json:
+        emit({"gateway": gateway, "pendingCount": pending, "failedCount": failed, "ladder_s": [step // times.SECOND for step in LADDER]})
+    else:
+        people.print(f"{gateway}: {pending:,} records pending, {failed:,} failed")

@@ -1,0 +1,135 @@
+"""`trunkline up`: the whole site on one machine."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from trunkline.cli import logs
+from trunkline.cli.output import emit, fail, people
+from trunkline.cli.wiring import account, conninfo, site_log
+from trunkline.config.loading import Site, load
+from trunkline.historian.account import settled
+from trunkline.ledger.balance import Balance, unbalanced
+from trunkline.log.opening import layout_of
+from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.security.users import ensure_administrator
+from trunkline.supervisor.supervisor import Supervisor
+
+_SETTLE_SECONDS: Final = 60.0
+
+
+def up(
+    file: Annotated[Path, typer.Argument(help="the site file")],
+    seconds: Annotated[float | None, typer.Option("--for", help="stop after so many seconds and say how it went")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="no status screen")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON on stdout")] = False,
+) -> None:
+    """Run every role of a site file, restart what dies, stop all in order on Ctrl-C."""
+    logs.configure(as_json=False)
+    try:
+        site = load(file)
+        supervisor = Supervisor(site)
+    except Misconfigured as error:
+        fail(str(error), 2)
+    password = ensure_administrator(site.data_dir)
+    _welcome(site, password)
+    try:
+        passed = _run(site, supervisor, seconds, headless=headless or as_json, as_json=as_json)
+    finally:
+        supervisor.stop()
+        supervisor.close()
+    raise typer.Exit(0 if passed else 1)
+
+
+def _welcome(site: Site, password: str | None) -> None:
+    api = site.config.api
+    people.print(f"[bold]{site.config.title or site.name}[/]  http://{api.host}:{api.port}/")
+    if password is not None:
+        people.print(f"the first administrator is [bold]admin[/] with password [bold]{password}[/]: it is shown this once")
+    people.print(f"data in {site.data_dir}, log files in {site.data_dir / 'logs'}", style="dim")
+
+
+def _run(site: Site, supervisor: Supervisor, seconds: float | None, *, headless: bool, as_json: bool) -> bool:
+    interrupted: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, _: interrupted.append(signum))
+    started = time.monotonic()
+
+    def over() -> bool:
+        return bool(interrupted) or (seconds is not None and time.monotonic() - started >= seconds)
+
+    if headless:
+        supervisor.run(over, lambda _: None)
+    else:
+        with Live(_screen(site, supervisor), console=people, refresh_per_second=2, transient=True) as live:
+            supervisor.run(over, lambda one: live.update(_screen(site, one)))
+    if seconds is None or interrupted:
+        people.print("stopping in order; what is not forwarded waits at the edge", style="dim")
+        return True
+    return _summary(site, supervisor, time.monotonic() - started, as_json=as_json)
+
+
+def _screen(site: Site, supervisor: Supervisor) -> Table:
+    table = Table(title=f"{site.config.title or site.name}", caption="Ctrl-C stops", box=None, title_justify="left", caption_justify="left")
+    for name, align in (("role", "left"), ("state", "left"), ("pid", "right"), ("restarts", "right"), ("memory", "right")):
+        table.add_column(name, justify="right" if align == "right" else "left")
+    for role in supervisor.status().roles:
+        state = role.state if role.state == "running" else f"[bold yellow]{role.state}[/]"
+        memory = f"{role.rss_bytes / 1e6:,.0f} MB" if role.rss_bytes else "—"
+        table.add_row(role.role, state, str(role.pid or "—"), str(role.restarts or ""), memory)
+    return table
+
+
+def drain(site: Site, supervisor: Supervisor, tell: Callable[[str], None]) -> Balance:
+    """Stop what produces, wait until everything under way is settled, and return the ledger; consumers still run."""
+    tell("stopping the sources, then waiting until everything under way is stored")
+    supervisor.stop([name for name in supervisor.roles if name == "lab" or name.startswith("gateway:")])
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    layout = layout_of(site.config.log)
+    with site_log(site) as log:
+        while time.monotonic() < deadline and not settled(log, layout):
+            supervisor.tend()
+            time.sleep(0.2)
+    while True:
+        try:
+            return account(site)
+        except RetryLater:
+            if time.monotonic() > deadline:
+                raise
+            supervisor.tend()
+            time.sleep(0.5)
+
+
+def _summary(site: Site, supervisor: Supervisor, ran: float, *, as_json: bool) -> bool:
+    result = drain(site, supervisor, lambda text: people.print(text, style="dim"))
+    types = {(gateway.id, source.id): source.type for gateway in site.config.gateways for source in site.sources(gateway.id)}
+    readings = dict.fromkeys(sorted(set(types.values())), 0)
+    for row in result.rows:
+        kind = types.get((row.gateway, row.source))
+        if kind is not None and row.category == "telemetry":
+            readings[kind] += row.read
+    restarts = {role.name: role.restarts for role in supervisor.roles.values() if role.restarts}
+    passed = result.balanced and result.quiet and all(readings.values()) and bool(readings)
+    document: dict[str, Any] = {
+        "seconds": round(ran, 1),
+        "readings": readings,
+        "stored": result.totals["stored"],
+        "rejected": result.totals["rejected"],
+        "ledger": {"balanced": result.balanced, "quiet": result.quiet, **result.totals, "problems": unbalanced(result)},
+        "restarts": restarts,
+        "passed": passed,
+    }
+    if as_json:
+        emit(document)
+    else:
+        people.print_json(data=document)
+    return passed
+
+
+__all__ = ["conninfo", "drain", "up"]

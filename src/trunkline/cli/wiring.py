@@ -1,0 +1,50 @@
+"""From a site file to the things that commands work with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trunkline.config.loading import Site
+from trunkline.historian.account import take_account
+from trunkline.historian.reader import Reader
+from trunkline.historian.server import EmbeddedServer
+from trunkline.ledger.balance import Balance
+from trunkline.log.opening import layout_of, open_site_log
+from trunkline.log.port import Log
+
+
+def embedded_server(site: Site) -> EmbeddedServer:
+    """Return the embedded database server of a site, running or not."""
+    return EmbeddedServer(site.data_dir / "historian" / "postgres")
+
+
+def conninfo(site: Site) -> str:
+    """Return how the historian's database is reached."""
+    if site.config.historian.dsn:
+        return site.secrets.resolve(site.config.historian.dsn)
+    return embedded_server(site).conninfo
+
+
+@contextmanager
+def site_log(site: Site) -> Iterator[Log]:
+    """Open the site log for a while."""
+    log = open_site_log(site.config.log, site.data_dir)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def historian_reader(site: Site) -> Iterator[Reader]:
+    """Open the historian's reader for a while."""
+    reader = Reader(conninfo(site))
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def account(site: Site, *, recount: bool = True) -> Balance:
+    """Balance the ledger of a running site. Raises RetryLater while the database is away."""
+    with site_log(site) as log, historian_reader(site) as reader:
+        return take_account(reader, log, layout_of(site.config.log), recount=recount)

@@ -1,0 +1,78 @@
+"""The ledger of a running site: the historian's counts, and what is on its way in the log behind them.
+
+The order of looking makes it honest: first the historian's counts with its positions, then validation's position, then the clean topics.
+A record on the move may then be seen twice, never missed, so data in flow is no false alarm, and at rest every figure is exact.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from trunkline.historian.reader import Reader
+from trunkline.ledger.balance import Balance, Cell, balance
+from trunkline.log.codec.head import HEADER, decode_head
+from trunkline.log.port import Log, Positions, TopicPartition
+from trunkline.log.topics import Layout
+from trunkline.model import times
+from trunkline.model.reading import Category
+
+VALIDATE_GROUP: Final = "validate"
+HISTORIAN_GROUP: Final = "historian"
+_CLASSES: Final = (Category.TELEMETRY, Category.EVENT, Category.ALARM)
+_PAGE: Final = 1000
+
+
+def take_account(reader: Reader, log: Log, layout: Layout, *, recount: bool = False) -> Balance:
+    """Balance the ledger.
+
+    Args:
+        reader: of the historian.
+        log: the site log.
+        layout: names of the topics.
+        recount: count the historian's tables again, which finds rows deleted by hand.
+
+    Raises:
+        RetryLater: the database or the log is away.
+    """
+    snapshot = reader.ledger_snapshot(recount=recount)
+    judged = log.committed(VALIDATE_GROUP)
+    under_way: Counter[Cell] = Counter()
+    for category in _CLASSES:
+        under_way += _behind(log, layout.topic(category, "clean"), category, snapshot.positions, snapshot.gateways)
+        under_way += _behind(log, layout.topic(category, "raw"), category, judged, snapshot.gateways)
+    return balance(snapshot.counts, under_way, snapshot.holes, times.now())
+
+
+def _behind(log: Log, topic: str, category: Category, positions: Positions, gateways: Mapping[str, str]) -> Counter[Cell]:
+    """Count the records after the positions, by their headers."""
+    counted: Counter[Cell] = Counter()
+    for at, (first, end) in log.bounds(topic).items():
+        position = max(first, positions.get(at, 0))
+        while position < end:
+            records = log.read(at, position, _PAGE)
+            if not records:
+                break
+            position = records[-1].offset + 1
+            for record in records:
+                header = record.header(HEADER)
+                if header is None:
+                    continue
+                head = decode_head(header)
+                for tally in head.tallies:
+                    cell = Cell(gateways.get(head.origin, head.origin), tally.source, category.name.lower(), tally.hour)
+                    counted[cell] += tally.readings + tally.rejected + tally.deduplicated
+    return counted
+
+
+def settled(log: Log, layout: Layout) -> bool:
+    """Return whether validation and the historian have read everything there is."""
+    return _read_to_end(log, VALIDATE_GROUP, [layout.topic(category, "raw") for category in _CLASSES]) and _read_to_end(
+        log, HISTORIAN_GROUP, [*(layout.topic(category, "clean") for category in _CLASSES), layout.gateway_status]
+    )
+
+
+def _read_to_end(log: Log, group: str, topics: list[str]) -> bool:
+    stored = log.committed(group)
+    return all(
+        stored.get(TopicPartition(at.topic, at.partition), 0) >= end for topic in topics for at, (_, end) in log.bounds(topic).items()
+    )
