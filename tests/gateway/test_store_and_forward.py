@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import pytest
 
@@ -84,6 +85,10 @@ class Unreliable:
         self.after()
         return positions
 
+    def opener(self) -> Log:
+        """Return itself as a log."""
+        return cast("Log", self)
+
     def __getattr__(self, name: str) -> object:
         return getattr(self._log, name)
 
@@ -122,7 +127,7 @@ async def test_order_per_tag_and_meeting_ranges(edge: Journal, site: Log, open_s
 async def test_an_outage_loses_nothing_and_uses_up_no_retries(edge: Journal, site: Log, layout: Layout) -> None:
     """P-118, PD-4."""
     flaky = Unreliable(site)
-    forwarder = Forwarder(edge, lambda: flaky, layout)  # type: ignore[arg-type, return-value] - the switch stands in for the log it wraps
+    forwarder = Forwarder(edge, flaky.opener, layout)
     flaky.refuse = lambda _topic, _records: RetryLater("away")
     await fill(edge, layout, readings(0, 60))
     for _ in range(20):
@@ -143,11 +148,11 @@ async def test_a_crash_between_acknowledgement_and_progress_sends_the_same_range
 
     await fill(edge, layout, readings(0, 60))
     flaky.after = crash
-    forwarder = Forwarder(edge, lambda: flaky, layout)  # type: ignore[arg-type, return-value] - as above
+    forwarder = Forwarder(edge, flaky.opener, layout)
     with pytest.raises(KeyboardInterrupt):
         settle(forwarder)
     flaky.after = lambda: None
-    settle(Forwarder(edge, lambda: flaky, layout))  # type: ignore[arg-type, return-value] - as above
+    settle(Forwarder(edge, flaky.opener, layout))
     for at in site.bounds(layout.topic(Category.TELEMETRY, "raw")):
         heads = codec.decode(site.read(at, 0, 1000)).heads
         assert len(heads) == 2
@@ -160,7 +165,7 @@ async def test_live_data_passes_the_backlog_after_an_outage(edge: Journal, site:
     """Live first, backlog beside it; W-100."""
     await fill(edge, layout, *(readings(start, 12) for start in range(0, 240, 12)))
     later = times.now() + BACKLOG_AGE + times.SECOND
-    forwarder = Forwarder(edge, lambda: Unreliable(site), layout, clock=lambda: later)  # type: ignore[arg-type, return-value] - as above
+    forwarder = Forwarder(edge, Unreliable(site).opener, layout, clock=lambda: later)
     forwarder.step()  # connects, splits; nothing is live yet
     backlog_left = sum(end - start for lane in forwarder.outbox.lanes.values() for start, end in lane.backlog)
     await fill(edge, layout, readings(240, 12))
@@ -174,11 +179,11 @@ async def test_live_data_passes_the_backlog_after_an_outage(edge: Journal, site:
 
 async def test_lanes_survive_a_restart(edge: Journal, site: Log, layout: Layout) -> None:
     await fill(edge, layout, readings(0, 36))
-    first = Forwarder(edge, lambda: Unreliable(site), layout)  # type: ignore[arg-type, return-value] - as above
+    first = Forwarder(edge, Unreliable(site).opener, layout)
     at = TopicPartition(layout.topic(Category.TELEMETRY, "raw"), 0)
     first.outbox.lane(at).split(1)
     edge.append_many({}, meta=first.outbox.meta())
-    second = Forwarder(edge, lambda: Unreliable(site), layout)  # type: ignore[arg-type, return-value] - as above
+    second = Forwarder(edge, Unreliable(site).opener, layout)
     assert second.outbox.lane(at).backlog == [(0, 1)]
     settle(second)
     assert values(site, layout) == [float(number) for number in range(36)]
@@ -195,7 +200,7 @@ async def test_poison_is_set_aside_and_others_pass(edge: Journal, site: Log, lay
 
     flaky.refuse = refuse
     now = times.now()
-    forwarder = Forwarder(edge, lambda: flaky, layout, clock=lambda: now)  # type: ignore[arg-type, return-value] - as above
+    forwarder = Forwarder(edge, flaky.opener, layout, clock=lambda: now)
     settle(forwarder)
     topic = layout.topic(Category.EVENT, "raw")
     assert [decode_event(record.value).type for record in stored(site, topic)] == ["GOOD_ONE", "GOOD_TWO"]
@@ -279,12 +284,12 @@ async def test_submit_waits_while_too_much_is_under_way(edge: Journal, layout: L
 async def test_nothing_is_acknowledged_while_the_disk_is_full(edge: Journal, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal's own tests fill a real file; here its answer is switched, so that the moment of recovery is the test's choice."""
     real = edge.append_many
-    full = True
+    disk = {"full": True}
 
-    def append_many(*arguments: object, **options: object) -> object:
-        if full:
+    def append_many(*arguments: Any, **options: Any) -> Positions:
+        if disk["full"]:
             raise RetryLater("database or disk is full")
-        return real(*arguments, **options)  # type: ignore[arg-type] - passed through
+        return real(*arguments, **options)
 
     monkeypatch.setattr(edge, "append_many", append_many)
     writer = writer_of(edge, layout)
@@ -293,7 +298,7 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(edge: Journal, lay
     while writer.error is None:
         await asyncio.sleep(0.01)
     assert not task.done()
-    full = False
+    disk["full"] = False
     await task
     assert writer.error is None
     assert len(values(edge, layout)) == 10
