@@ -300,6 +300,6 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(edge: Journal, lay
     assert not task.done()
     disk["full"] = False
     await task
-    assert writer.error is None
+    assert not writer.error
     assert len(values(edge, layout)) == 10
     writer.stop()
