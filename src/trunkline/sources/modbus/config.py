@@ -20,12 +20,13 @@ def _text(given: object) -> object:
 class ModbusTag(TagConfig):
     """One value in a device."""
 
-    address: Annotated[str, BeforeValidator(_text)] = Field(
+    address: Annotated[str, BeforeValidator(_text, json_schema_input_type=str | int)] = Field(
         description="table and number: 'holding:100', 'input:3', 'coil:7', 'discrete:2'; or classic: '40001', '300017'"
     )
     format: str = Field(
+        "",
         description="bool, int16, uint16, int32, uint32, int64, uint64, float32, float64, string(BYTES), bit(N) or bits(FIRST,COUNT); "
-        "coils and discrete inputs are bool without saying so"
+        "required for registers; coils and discrete inputs are bool",
     )
     word_order: WordOrder | None = Field(None, description="how the bytes lie in the registers; default: from the source")
     encoding: Literal["utf-8", "latin-1"] = Field("utf-8", description="characters of a string")
