@@ -104,7 +104,9 @@ class MqttConfig(SourceConfig):
     tls: TlsConfig | None = Field(None, description="encryption; absent: plain TCP")
     username: str = Field("", max_length=1024, description="name at the broker, or a secret reference")
     password: SecretReference | None = Field(None, description="secret reference of the password")
-    allow_plain_password: bool = Field(False, description="send the password without TLS over the network; everyone on the way can read it")
+    allow_password_without_tls: bool = Field(
+        False, description="send the password without TLS over the network; everyone on the way can read it"
+    )
     client_id: str = Field("", max_length=256, description="identity of the session; empty: made of the gateway's and the source's id")
     qos: Literal[0, 1, 2] = Field(1, description="quality of service to subscribe with; 0 may lose messages")
     persistent: bool = Field(True, description="the broker keeps the session and its messages while the gateway is away")
@@ -124,9 +126,9 @@ class MqttConfig(SourceConfig):
     def _secure(self) -> "MqttConfig":
         if self.password and not self.username:
             raise ValueError("a 'password' needs a 'username'")
-        if self.password and not self.tls and not self.allow_plain_password and self.host not in LOOPBACK:
+        if self.password and not self.tls and not self.allow_password_without_tls and self.host not in LOOPBACK:
             raise ValueError(
-                "the password would cross the network unencrypted: add 'tls', or 'allow_plain_password: true' if that is meant"
+                "the password would cross the network unencrypted: add 'tls', or 'allow_password_without_tls: true' if that is meant"
             )
         return self
 

@@ -1,6 +1,8 @@
 """A real broker for tests: mosquitto on a free loopback port, which can be killed, frozen and started again."""
 
 import asyncio
+import base64
+import hashlib
 import os
 import shutil
 import signal
@@ -30,6 +32,20 @@ def mosquitto() -> str:
     return found
 
 
+def password_file(broker: "Broker", users: dict[str, str]) -> None:
+    """Give the broker a password file, in the form mosquitto_passwd writes ($7$: PBKDF2 with SHA-512)."""
+
+    def line(user: str, password: str) -> str:
+        salt = os.urandom(12)
+        digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+        return f"{user}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
+
+    path = broker.folder / "passwords"
+    path.write_text("".join(line(*entry) for entry in users.items()))
+    path.chmod(0o600)
+    broker.set(f"password_file {path}")
+
+
 class Broker:
     """mosquitto with persistence in a folder of its own; the port stays the same over restarts."""
 
@@ -38,7 +54,6 @@ class Broker:
         self.folder = Path(self._folder.name)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._frozen = False
         owner = "user root\n" if os.geteuid() == 0 else ""
         (self.folder / "mosquitto.conf").write_text(
             f"{owner}listener {self.port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\n"
@@ -46,13 +61,20 @@ class Broker:
             f"max_inflight_messages 0\nmax_queued_messages 0\n{settings}\n"
         )
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
+    def set(self, line: str) -> None:
+        """Add a line to the configuration; it holds from the next start."""
+        with (self.folder / "mosquitto.conf").open("a") as file:
+            file.write(f"{line}\n")
+
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            [mosquitto(), "-c", str(self.folder / "mosquitto.conf")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "mosquitto.log").open("wb"),
-        )
+        with (self.folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [mosquitto(), "-c", str(self.folder / "mosquitto.conf")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+            )
         limit = time.monotonic() + PATIENCE
         while True:
             try:
@@ -105,8 +127,10 @@ class Broker:
 class Device:
     """Another client of the broker: publishes at QoS 1 or 2 and waits for the broker's answer."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, user: str = "", password: str = "") -> None:
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        if user:
+            self._client.username_pw_set(user, password)
         self._client.max_inflight_messages_set(0)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
