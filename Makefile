@@ -1,24 +1,84 @@
 # Everything a person or CI runs. Each target installs what it needs first and says what it does.
-.PHONY: up test lint types bench drills screenshots docs ui browser lock clean help
+#   ARGS="…"   is passed on        ONLY=name   picks one bench or drill        SHORT=1   the short form
 .DEFAULT_GOAL := help
+.PHONY: help up test lint ui ui-test e2e bench bench-ui drills screenshots docs clean
+
 PY := .venv/bin/python
+TRUNKLINE := .venv/bin/trunkline
+NODE_PATH_FIRST := PATH="$(CURDIR)/.venv/bin:$$PATH"
+STAMPS := build/stamps
+STATIC := src/trunkline/api/static/index.html
+UI_FILES := $(shell find ui -path ui/node_modules -prune -o -type f -print 2>/dev/null)
 ARGS ?=
+ONLY ?=
+SHORT ?=
+PICK := $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-.venv/.installed: requirements/dev.lock pyproject.toml tools/install
-	tools/install
+$(STAMPS)/run: requirements/run.lock pyproject.toml tools/install
+	@mkdir -p $(STAMPS)
+	tools/install run
 	@touch $@
 
-up: .venv/.installed ui ## install, then run the demonstration plant with its page
-	.venv/bin/trunkline up examples/plant/site.yaml $(ARGS)
+$(STAMPS)/dev: requirements/dev.lock pyproject.toml tools/install
+	@mkdir -p $(STAMPS)
+	tools/install dev
+	@touch $@ $(STAMPS)/run
 
-test: .venv/.installed ## install, then run every test
+$(STAMPS)/ui: ui/package-lock.json tools/install
+	@mkdir -p $(STAMPS)
+	tools/install ui
+	@touch $@
+
+$(STAMPS)/browser: tools/install
+	@mkdir -p $(STAMPS)
+	tools/install browser
+	@touch $@
+
+$(STATIC): $(STAMPS)/ui $(UI_FILES)
+	cd ui && $(NODE_PATH_FIRST) npm run --silent build
+	@touch $@
+
+ui: $(STATIC) ## build the page
+
+up: $(STAMPS)/run $(STATIC) ## install, then run the demonstration plant with its page
+	$(TRUNKLINE) up examples/plant/site.yaml $(ARGS)
+
+test: $(STAMPS)/dev ## install, then run every test but the browser's
 	$(PY) -m pytest $(ARGS)
 
-lint: .venv/.installed ## style, types, layers
+lint: $(STAMPS)/dev ## style, types, layers, generated pages
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	.venv/bin/lint-imports --config pyproject.toml
 	$(PY) -m mypy
+	$(PY) tools/requirements_page.py --check
+	$(PY) tools/plugin_docs.py --check
+	$(PY) -m trunkline.api.openapi --check
+	$(PY) tools/site_file_docs.py --check
+
+ui-test: $(STAMPS)/ui ## types, style and unit tests of the page
+	cd ui && $(NODE_PATH_FIRST) npm run --silent typecheck && $(NODE_PATH_FIRST) npm run --silent lint && $(NODE_PATH_FIRST) npm test --silent
+
+e2e: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## browser tests against a running plant
+	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent e2e
+
+screenshots: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## pictures of every page, dark and light, into docs/images
+	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent screenshots -- $(CURDIR)/docs/images
+
+bench: $(STAMPS)/dev ## every figure that docs quote, as JSON
+	$(PY) -m bench $(PICK) $(ARGS)
+
+drills: $(STAMPS)/dev ## kill, cut, fill and compare with the ground truth
+	$(PY) -m drills $(PICK) $(ARGS)
+
+docs: $(STAMPS)/dev ## generated pages
+	$(PY) tools/plugin_docs.py
+	$(PY) tools/site_file_docs.py
+	$(PY) -m trunkline.api.openapi
+	$(PY) tools/requirements_page.py
+
+clean: ## remove what was built
+	rm -rf build .venv ui/node_modules src/trunkline/api/static

@@ -1,14 +1,40 @@
-"""The `trunkline` command."""
+"""The `trunkline` command. Commands that need the database or the log import them when they run, so that the others start at once."""
 
 import typer
 
+from trunkline import __version__
 from trunkline.cli import run
+from trunkline.cli.check import check, schema
+from trunkline.cli.deadletter import app as deadletter_app
+from trunkline.cli.doctor import doctor, probe
+from trunkline.cli.ledger import ledger
+from trunkline.cli.output import people
+from trunkline.cli.read import read
+from trunkline.cli.status import outbox, status
+from trunkline.cli.up import up
+from trunkline.cli.users import app as users_app
+from trunkline.lab.cli import app as lab_app
 
 app = typer.Typer(
     name="trunkline",
     help="An open industrial data platform: reads field devices, loses nothing, proves it.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    add_completion=True,
 )
+for command in (up, check, doctor, probe, status, ledger, read, schema):
+    app.command()(command)
+app.add_typer(outbox, name="outbox")
+app.add_typer(deadletter_app, name="deadletter")
+app.add_typer(users_app, name="users")
+app.add_typer(lab_app, name="lab", help="Simulated plants, faults on demand, ground truth.")
 app.add_typer(run.app, name="run")
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    people.print(f"trunkline {__version__}")
+
+
+if __name__ == "__main__":
+    app()

@@ -110,3 +110,34 @@ def database(file: SiteFile) -> None:
 def historian(file: SiteFile) -> None:
     """Store what validation let through."""
     site = _open(file, "historian")
+    from trunkline.cli.wiring import conninfo  # noqa: PLC0415
+    from trunkline.historian.role import run_historian  # noqa: PLC0415
+    from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+
+    run_historian(site, conninfo(site), layout_of, open_site_log, stop_event())
+
+
+@app.command()
+def api(file: SiteFile) -> None:
+    """Serve REST, WebSocket and the page."""
+    site = _open(file, "api")
+    from trunkline.api.role import run_api  # noqa: PLC0415
+    from trunkline.cli.wiring import conninfo  # noqa: PLC0415
+
+    run_api(site, conninfo(site))
+
+
+@app.command()
+def lab(file: SiteFile) -> None:
+    """Run the simulated plant of the site file."""
+    site = _open(file, "lab")
+    from trunkline.lab.plant import run_plant  # noqa: PLC0415
+
+    if site.config.lab is None:
+        fail(f"{file} has no 'lab:' section", 2)
+    directory = site.data_dir / "lab"
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        asyncio.run(run_plant(site.config.lab, directory))
+    except Misconfigured as error:
+        fail(str(error), 2)
