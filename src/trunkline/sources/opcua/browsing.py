@@ -24,25 +24,29 @@ async def browse(session: Session, at: str) -> list[BrowseNode]:
         SourceUnavailable: the session is lost.
     """
     try:
-        address = NodeAddress.parse(at) if at else NodeAddress(0, ObjectIds.ObjectsFolder)
-        start = node_id(address.identifier, address.index(session.namespaces))
+        top = NodeAddress.parse(at) if at else NodeAddress(0, ObjectIds.ObjectsFolder)
+        start = node_id(top.identifier, top.index(session.namespaces))
     except (ValueError, UnknownNamespace) as error:
         raise SourceMisconfigured(str(error)) from error
     (children,) = await _children(session, [start], ObjectIds.HierarchicalReferences)
     if children is None:
         raise SourceMisconfigured(f"the server cannot browse {at!r}")
-    unique = {_address(child.NodeId, session.namespaces): child for child in children if child.NodeId.ServerIndex == 0}
-    variables = {text: _plain(child.NodeId) for text, child in unique.items() if child.NodeClass == ua.NodeClass.Variable}
+    unique = {_address(child.NodeId, session.namespaces): child for child in children if _is_here(child.NodeId)}
+    variables = {
+        address: node_id(address.identifier, address.index(session.namespaces))
+        for address, child in unique.items()
+        if child.NodeClass == ua.NodeClass.Variable
+    }
     kinds = dict(zip(variables, await _kinds(session, list(variables.values())), strict=True))
     below = dict(zip(variables, await _children(session, list(variables.values()), ObjectIds.HasComponent), strict=True))
     return [
         BrowseNode(
-            address=text,
+            address=str(address),
             name=child.DisplayName.Text or child.BrowseName.Name,
-            kind=kinds.get(text, ""),
-            branch=child.NodeClass == ua.NodeClass.Object or bool(below.get(text)),
+            kind=kinds.get(address, ""),
+            branch=child.NodeClass == ua.NodeClass.Object or bool(below.get(address)),
         )
-        for text, child in unique.items()
+        for address, child in unique.items()
     ]
 
 
@@ -94,11 +98,12 @@ async def _kinds(session: Session, variables: Sequence[ua.NodeId]) -> list[str]:
     return kinds
 
 
-def _plain(node: ua.NodeId) -> ua.NodeId:
-    return ua.NodeId(node.Identifier, node.NamespaceIndex)
+def _is_here(node: ua.NodeId) -> bool:
+    """A reference may lead to another server (Part 4, 7.16)."""
+    return not getattr(node, "ServerIndex", 0)
 
 
-def _address(node: ua.NodeId, namespaces: Sequence[str]) -> str:
+def _address(node: ua.NodeId, namespaces: Sequence[str]) -> NodeAddress:
     index = int(node.NamespaceIndex)
-    namespace: int | str = namespaces[index] if 0 < index < len(namespaces) else index
-    return str(NodeAddress(namespace, node.Identifier))
+    uri = getattr(node, "NamespaceUri", None) or (namespaces[index] if 0 < index < len(namespaces) else None)
+    return NodeAddress(uri or index, node.Identifier)

@@ -14,7 +14,7 @@ from trunkline.sources.opcua.tests.server import DeviceServer
 from trunkline.sources.opcua.tests.support import Connected
 from trunkline.sources.port import SourceContext
 
-SECRETS = {"${secret:opcua}": "right", "${secret:wrong}": "wrong"}
+SECRETS = {"${secret:opcua}": "open-sesame", "${secret:wrong}": "swordfish"}
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import socket
 from contextlib import suppress
 from typing import Literal
 
+from trunkline.sources.opcua.tests.loopthread import LoopThread
+
 Mode = Literal["open", "unplugged", "frozen", "garbage"]
 
 
@@ -20,52 +22,57 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._held: socket.socket | None = None
         self._running = asyncio.Event()
+        self._thread = LoopThread("proxy")
         self._random = random.Random(7)
-        self._pairs: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
         self._hold()
-        await self._listen()
+        await self._thread.call(self._listen())
         self._running.set()
 
     async def stop(self) -> None:
-        self._running.set()
-        await self._deaf()
-        self._cut()
-        if self._held is not None:
-            self._held.close()
-        for pair in list(self._pairs):
-            pair.cancel()
-        await asyncio.gather(*self._pairs, return_exceptions=True)
+        await self._thread.call(self._stop())
+        await asyncio.to_thread(self._thread.close)
 
     async def unplug(self) -> None:
-        self.mode = "unplugged"
-        await self._deaf()
-        self._cut()
+        await self._thread.call(self._switch("unplugged"))
 
     async def plug(self) -> None:
-        self._running.set()
-        if self.mode == "garbage":
-            self._cut()
-        self.mode = "open"
-        await self._listen()
+        await self._thread.call(self._switch("open"))
 
     async def freeze(self) -> None:
-        self.mode = "frozen"
-        self._running.clear()
-        await self._listen()
+        await self._thread.call(self._switch("frozen"))
 
     async def garbage(self) -> None:
-        self.mode = "garbage"
-        self._running.set()
-        await self._listen()
-        for writer in self._writers:
-            self._nonsense(writer)
+        await self._thread.call(self._switch("garbage"))
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         """Drop the connections of now; new ones are accepted."""
-        self._cut()
+        await self._thread.call(self._cut())
+
+    async def _switch(self, mode: Mode) -> None:
+        before, self.mode = self.mode, mode
+        if mode == "frozen":
+            self._running.clear()
+        else:
+            self._running.set()
+        if mode == "unplugged" or (before == "garbage" and mode == "open"):
+            await self._cut()
+        if mode == "unplugged":
+            self._deaf()
+        else:
+            await self._listen()
+        if mode == "garbage":
+            for writer in self._writers:
+                self._nonsense(writer)
+
+    async def _stop(self) -> None:
+        self._running.set()
+        self._deaf()
+        await self._cut()
+        if self._held is not None:
+            self._held.close()
 
     def _hold(self) -> None:
         """Bind without listening: the port stays ours and connections are refused."""
@@ -79,13 +86,13 @@ class Proxy:
             held, self._held = self._held, None
             self._server = await asyncio.start_server(self._accept, sock=held)
 
-    async def _deaf(self) -> None:
+    def _deaf(self) -> None:
         if self._server is not None:
             self._server.close()
             self._server = None
             self._hold()
 
-    def _cut(self) -> None:
+    async def _cut(self) -> None:
         for writer in list(self._writers):
             writer.transport.abort()
 
@@ -95,10 +102,6 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._pairs.add(task)
-        task.add_done_callback(self._pairs.discard)
         self._writers.add(writer)
         other: asyncio.StreamWriter | None = None
         with suppress(OSError, asyncio.CancelledError):

@@ -1,12 +1,8 @@
-"""A real OPC UA server in a thread of its own, so that its tasks are not mistaken for those of the source under test."""
+"""A real OPC UA server in a thread of its own."""
 
-import asyncio
 import logging
 import socket
-import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +16,8 @@ from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import BadServiceUnsupported, BadTooManyOperations
+
+from trunkline.sources.opcua.tests.loopthread import LoopThread
 
 T = TypeVar("T")
 
@@ -64,34 +62,28 @@ class DeviceServer:
     def __post_init__(self) -> None:
         self.largest: dict[str, int] = {}
         self.server: Server | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: LoopThread | None = None
 
     @property
     def endpoint(self) -> str:
         return f"opc.tcp://127.0.0.1:{self.port}/plant"
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the server's loop and wait; for tests without a loop and short calls."""
-        assert self._loop is not None
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(30)
+        """Run in the server's loop and wait."""
+        assert self._thread is not None
+        return self._thread.run(work)
 
     def start(self) -> "DeviceServer":
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="opcua device", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("opcua device")
         self.run(self._start())
         return self
 
     def stop(self) -> None:
-        if self._loop is None or self._thread is None or self.server is None:
+        if self._thread is None or self.server is None:
             return
-        self.run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
-        self._loop = self.server = None
+        self.run(self.server.stop())
+        self._thread.close()
+        self._thread = self.server = None
 
     def add(self, name: str, value: Any, kind: ua.VariantType = ua.VariantType.Double, *, writable: bool = False, uri: str = URI) -> str:
         """Add a variable below Objects; return its address."""
@@ -139,14 +131,6 @@ class DeviceServer:
         self.server = server
         await self._limit()
         await server.start()
-
-    async def _stop(self) -> None:
-        assert self.server is not None
-        await self.server.stop()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
 
     async def _add(self, name: str, value: Any, kind: ua.VariantType, writable: bool, uri: str) -> None:
         assert self.server is not None
