@@ -118,7 +118,7 @@ async def test_modbus_shows_what_the_truth_says(plant: PlantProcess) -> None:
         assert {name: value for name, value in sample.v.items() if name != "RUNNING"} == values
         assert isinstance(running, bool)
         assert sample.w <= after
-        assert replaced >= before - 100 * times.SECOND // 1000
+        assert replaced >= before - 5 * times.SECOND  # the image follows its truth closely, but not within a promised time
 
 
 async def test_modbus_refuses_what_is_not_there(plant: PlantProcess) -> None:
@@ -439,6 +439,19 @@ def test_sigkill_and_restart(own_plant: Callable[..., PlantProcess]) -> None:
     totals = [r.v["TOTAL"] for r in before + after if r.a == "PLANT01.AREA01.UNIT_03"]
     assert totals == sorted(totals, key=lambda total: int(total or 0))
     assert not any(isinstance(record, Stopped) for record in truth.records[: runs[1]])
+
+
+def test_a_dead_broker_is_started_again(own_plant: Callable[..., PlantProcess]) -> None:
+    """Devices keep what they have to say until the broker is back; everything it took before and after is owed."""
+    plant = own_plant()
+    endpoints = plant.start(*spared_ports())
+    broker = broker_pid(plant)
+    psutil.Process(broker).kill()
+    eventually(lambda: broker_pid(plant) != broker, "another broker")
+    restarted = times.now()
+    eventually(lambda: any(v.owed and v.wall > restarted for v in plant.truth().values(ProtocolName.MQTT)), "acknowledged messages")
+    with subscriber(endpoints.mqtt_port) as client:
+        eventually(lambda: len(client.of("telemetry")) > 10, "messages")
 
 
 def test_sigterm_is_orderly(own_plant: Callable[..., PlantProcess]) -> None:

@@ -23,6 +23,7 @@ BrokerChoice: TypeAlias = Literal["auto", "mosquitto", "amqtt"]
 HOST = "127.0.0.1"
 _START_SECONDS = 20.0
 _STOP_SECONDS = 20.0
+_RESTART_SECONDS = 0.5
 _POLL_SECONDS = 0.05
 
 
@@ -117,9 +118,9 @@ class Broker:
     async def _keep_running(self) -> None:
         while self._process:
             await self._process.wait()
+            await asyncio.sleep(_RESTART_SECONDS)
             with suppress(RuntimeError):  # the next turn tries again
                 await self._launch()
-            await asyncio.sleep(_POLL_SECONDS)
 
     async def _outlive_predecessor(self) -> None:
         """Wait for the broker of a lab that was killed: it may still be writing the sessions that this one is to read."""

@@ -9,6 +9,7 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
+from trunkline.config.loading import load
 from trunkline.config.site import LabConfig
 from trunkline.lab.control import Endpoints, Request, request
 from trunkline.lab.faults import Fault, FaultKind
@@ -30,11 +31,14 @@ ModbusPort = Annotated[int, typer.Option(help="port of the Modbus TCP devices")]
 OpcUaPort = Annotated[int, typer.Option(help="port of the OPC UA server")]
 MqttPort = Annotated[int, typer.Option(help="port of the MQTT broker")]
 Directory = Annotated[Path, typer.Option(help="the plant's directory: counters, the broker's sessions, how to reach it")]
+Where = Annotated[Path, typer.Option("--directory", "--site", help="the plant's directory, or the site file that it was started with")]
 Target = Annotated[str, typer.Argument(help="'all', a protocol (modbus, opcua, mqtt), or a path such as PLANT01.AREA01.UNIT_02.PRESSURE")]
 Seconds = Annotated[float | None, typer.Option("--for", help="seconds after which it ends by itself")]
 FaultSeed = Annotated[int | None, typer.Option("--seed", help="seed of its random numbers; drawn, and printed, if not given")]
 
-_DIRECTORY = Path("data/lab")
+#: Where 'trunkline up' keeps the plant of a site, below the site's data directory.
+SITE_SUBDIRECTORY = "lab"
+_DIRECTORY = Path("data") / SITE_SUBDIRECTORY
 
 
 def _lab(**settings: Any) -> LabConfig:  # noqa: ANN401 - settings of several types
@@ -115,27 +119,27 @@ def site(
 
 
 @fault_app.command()
-def unplug(target: Target, seconds: Seconds = None, directory: Directory = _DIRECTORY) -> None:
+def unplug(target: Target, seconds: Seconds = None, where: Where = _DIRECTORY) -> None:
     """Pull the plug of a protocol or of units."""
-    _add(directory, FaultKind.UNPLUG, target, seconds=seconds)
+    _add(where, FaultKind.UNPLUG, target, seconds=seconds)
 
 
 @fault_app.command()
-def plug(target: Target, directory: Directory = _DIRECTORY) -> None:
+def plug(target: Target, where: Where = _DIRECTORY) -> None:
     """Put a plug back in."""
-    _show(_ask(directory, Request(op="clear", kind=FaultKind.UNPLUG, target=target)), "cleared")
+    _show(_ask(where, Request(op="clear", kind=FaultKind.UNPLUG, target=target)), "cleared")
 
 
 @fault_app.command()
-def silence(target: Target, seconds: Seconds = None, directory: Directory = _DIRECTORY) -> None:
+def silence(target: Target, seconds: Seconds = None, where: Where = _DIRECTORY) -> None:
     """Let connections of a protocol stay open and say nothing more."""
-    _add(directory, FaultKind.SILENCE, target, seconds=seconds)
+    _add(where, FaultKind.SILENCE, target, seconds=seconds)
 
 
 @fault_app.command()
-def freeze(target: Target, seconds: Seconds = None, directory: Directory = _DIRECTORY) -> None:
+def freeze(target: Target, seconds: Seconds = None, where: Where = _DIRECTORY) -> None:
     """Let values stay as they are while their times go on."""
-    _add(directory, FaultKind.FREEZE, target, seconds=seconds)
+    _add(where, FaultKind.FREEZE, target, seconds=seconds)
 
 
 @fault_app.command()
@@ -143,10 +147,10 @@ def drift(
     target: Target,
     percent: Annotated[float, typer.Option(help="percent of the range a minute; negative downwards")] = 5.0,
     seconds: Seconds = None,
-    directory: Directory = _DIRECTORY,
+    where: Where = _DIRECTORY,
 ) -> None:
     """Let values wander off."""
-    _add(directory, FaultKind.DRIFT, target, amount=percent, seconds=seconds)
+    _add(where, FaultKind.DRIFT, target, amount=percent, seconds=seconds)
 
 
 @fault_app.command()
@@ -155,10 +159,10 @@ def noise(
     factor: Annotated[float, typer.Option(help="multiples of the variable's own noise")] = 10.0,
     seconds: Seconds = None,
     seed: FaultSeed = None,
-    directory: Directory = _DIRECTORY,
+    where: Where = _DIRECTORY,
 ) -> None:
     """Let values scatter."""
-    _add(directory, FaultKind.NOISE, target, amount=factor, seconds=seconds, seed=seed)
+    _add(where, FaultKind.NOISE, target, amount=factor, seconds=seconds, seed=seed)
 
 
 @fault_app.command()
@@ -167,10 +171,10 @@ def spikes(
     percent: Annotated[float, typer.Option(help="percent of the readings that jump by half the range")] = 5.0,
     seconds: Seconds = None,
     seed: FaultSeed = None,
-    directory: Directory = _DIRECTORY,
+    where: Where = _DIRECTORY,
 ) -> None:
     """Let single readings jump."""
-    _add(directory, FaultKind.SPIKES, target, amount=percent, seconds=seconds, seed=seed)
+    _add(where, FaultKind.SPIKES, target, amount=percent, seconds=seconds, seed=seed)
 
 
 @fault_app.command()
@@ -178,28 +182,26 @@ def clock(
     target: Target,
     ahead: Annotated[float, typer.Option(help="seconds by which the clock is ahead; negative for behind")],
     seconds: Seconds = None,
-    directory: Directory = _DIRECTORY,
+    where: Where = _DIRECTORY,
 ) -> None:
     """Set clocks wrong."""
-    _add(directory, FaultKind.CLOCK, target, amount=ahead, seconds=seconds)
+    _add(where, FaultKind.CLOCK, target, amount=ahead, seconds=seconds)
 
 
 @fault_app.command()
 def clear(
     target: Annotated[str | None, typer.Argument(help="target of the faults to end; all if not given")] = None,
     number: Annotated[int | None, typer.Option(help="number of the fault to end")] = None,
-    directory: Directory = _DIRECTORY,
+    where: Where = _DIRECTORY,
 ) -> None:
     """End faults."""
-    _show(_ask(directory, Request(op="clear", target=target, number=number)), "cleared")
+    _show(_ask(where, Request(op="clear", target=target, number=number)), "cleared")
 
 
 @fault_app.command("list")
-def list_faults(
-    directory: Directory = _DIRECTORY, as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False
-) -> None:
+def list_faults(where: Where = _DIRECTORY, as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False) -> None:
     """Show the faults that are on."""
-    faults = _ask(directory, Request(op="list"))
+    faults = _ask(where, Request(op="list"))
     if as_json:
         for fault in faults:
             typer.echo(msgspec.json.encode(fault).decode())
@@ -208,14 +210,14 @@ def list_faults(
 
 
 def _add(
-    directory: Path, kind: FaultKind, target: str, *, amount: float | None = None, seconds: float | None = None, seed: int | None = None
+    where: Path, kind: FaultKind, target: str, *, amount: float | None = None, seconds: float | None = None, seed: int | None = None
 ) -> None:
-    _show(_ask(directory, Request(op="add", kind=kind, target=target, amount=amount, seconds=seconds, seed=seed)), "on")
+    _show(_ask(where, Request(op="add", kind=kind, target=target, amount=amount, seconds=seconds, seed=seed)), "on")
 
 
-def _ask(directory: Path, what: Request) -> list[Fault]:
+def _ask(where: Path, what: Request) -> list[Fault]:
     try:
-        return request(directory, what)
+        return request(load(where).data_dir / SITE_SUBDIRECTORY if where.is_file() else where, what)
     except TrunklineError as error:
         _fail(error)
 

@@ -108,8 +108,9 @@ class Plant:
                 )
             ]
         )
-        for device in self.devices:
-            await device.start()
+        started = await asyncio.gather(*(device.start() for device in self.devices), return_exceptions=True)
+        if failures := [outcome for outcome in started if outcome is not None]:
+            raise failures[0]
         await self._show_cycle(asyncio.get_running_loop().time(), spread=0.0)
         for device in self.devices:
             try:
