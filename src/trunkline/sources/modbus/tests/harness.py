@@ -48,7 +48,7 @@ class Harness:
             "id": "modbus-harness",
             "type": "modbus",
             "host": "127.0.0.1",
-            "port": self._front.port,
+            "port": self._front.port or 502,  # before the start any valid one will do
             "poll_interval_ms": 50,
             "timeout_ms": 500,
             "tags": [

@@ -1,0 +1,151 @@
+"""Registers read per second by the Modbus source, against a bare pymodbus loop on the same server.
+
+Both read the same holding registers in requests of 125 from a pymodbus server in a process of its own. The loop only receives
+registers; the source also decodes them (float32 in two byte orders, scaled uint16, int32 as integers), judges and stamps every reading.
+They take turns, sweep by sweep over all registers, so that whatever else the machine does slows both alike.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from trunkline.model import times
+from trunkline.sources.modbus.config import ModbusConfig
+from trunkline.sources.modbus.source import ModbusSource
+from trunkline.sources.port import SourceContext
+
+REGISTERS = 2_500
+REQUEST = 125
+GOAL = 0.8
+
+
+async def serve() -> None:
+    """Serve the registers on a free port, and print it."""
+    values = [0x4248, 0x0000] * (REGISTERS // 2)
+    device = SimDevice(1, simdata=[SimData(0, values=values, datatype=DataType.REGISTERS)])
+    server = ModbusTcpServer(device, address=("127.0.0.1", 0))
+    await server.serve_forever(background=True)
+    print(server.transport.sockets[0].getsockname()[1], flush=True)  # type: ignore[attr-defined]  # an asyncio server
+    await server.serving
+
+
+def section(port: int) -> dict[str, Any]:
+    """Return the source's section of the site file: tags that fill every register, a quarter of the registers for each sort."""
+    sorts: list[tuple[int, dict[str, Any]]] = [
+        (2, {"format": "float32"}),
+        (2, {"format": "float32", "word_order": "CDAB"}),
+        (1, {"format": "uint16", "scale": 0.1, "offset": -40}),
+        (2, {"format": "int32", "kind": "integer"}),
+    ]
+    tags: list[dict[str, Any]] = []
+    for quarter, (width, more) in enumerate(sorts):
+        first = quarter * REGISTERS // 4 // REQUEST * REQUEST
+        last = (quarter + 1) * REGISTERS // 4 // REQUEST * REQUEST
+        for block in range(first, last, REQUEST):
+            starts = range(block, block + REQUEST - width + 1, width)
+            tags += [{"path": f"PLANT01.AREA01.UNIT_01.R{at}", "address": f"holding:{at}", **more} for at in starts]
+    return {"id": "bench", "type": "modbus", "host": "127.0.0.1", "port": port, "poll_interval_ms": 1, "timeout_ms": 10_000, "tags": tags}
+
+
+async def sweep_bare(client: AsyncModbusTcpClient) -> int:
+    """Read every register once with the library alone; return how many came."""
+    read = 0
+    for start in range(0, REGISTERS, REQUEST):
+        reply = await client.read_holding_registers(start, count=REQUEST)
+        read += len(reply.registers)
+    return read
+
+
+async def sweep_source(source: ModbusSource, tags: int, covered: int) -> int:
+    """Take one scan; return how many registers its readings cover."""
+    batch = await source.read()
+    if len(batch.readings) != tags or any(reading.quality for reading in batch.readings):
+        raise SystemExit("a reading is missing or not good")
+    return covered
+
+
+async def run(port: int, seconds: float) -> tuple[float, float]:
+    """Return registers per second of the source and of the loop, over sweeps in turn."""
+    config = ModbusConfig.model_validate(section(port))
+    covered = sum(tag.layout.registers for tag in config.tags)
+    source = ModbusSource(config, SourceContext("bench", Path(tempfile.gettempdir()), times.now, str))
+    client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=10)
+    await source.connect()
+    await client.connect()
+    ours = peers = 0
+    our_time = peer_time = 0.0
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        ours += await sweep_source(source, len(config.tags), covered)
+        middle = time.perf_counter()
+        peers += await sweep_bare(client)
+        our_time += middle - start
+        peer_time += time.perf_counter() - middle
+    client.close()
+    await source.close()
+    return ours / our_time, peers / peer_time
+
+
+async def compare(port: int, runs: int, seconds: float) -> list[tuple[float, float]]:
+    """Return (source, loop) rates of several runs."""
+    pairs = []
+    for number in range(1, runs + 1):
+        pairs.append(await run(port, seconds))
+        print(f"run {number}: source {pairs[-1][0]:,.0f} registers/s, loop {pairs[-1][1]:,.0f}", file=sys.stderr)
+    return pairs
+
+
+def main() -> int:
+    """Print the result as one JSON line; exit 1 if the goal is missed."""
+    short = os.environ.get("SHORT") == "1"
+    parser = argparse.ArgumentParser(description="registers per second of the Modbus source")
+    parser.add_argument("--runs", type=int, default=3 if short else 5)
+    parser.add_argument("--seconds", type=float, default=3.0 if short else 6.0)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        asyncio.run(serve())
+        return 0
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            pairs = asyncio.run(compare(int(server.stdout.readline()), arguments.runs, arguments.seconds))
+        finally:
+            server.terminate()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    ratio = statistics.median(ours / peer for ours, peer in pairs)
+    result = {
+        "bench": "source.modbus",
+        "rate": round(statistics.median(ours for ours, _ in pairs)),
+        "unit": "registers/s",
+        "peer": "pymodbus-loop",
+        "peer_rate": round(statistics.median(peer for _, peer in pairs)),
+        "ratio": round(ratio, 3),
+        "runs": len(pairs),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
+        "rss_mb": round(usage.ru_maxrss / 1024),
+        "conditions": {"registers": REGISTERS, "request": REQUEST, "seconds": arguments.seconds, "cores": os.cpu_count(), "goal": GOAL},
+        "passed": ratio >= GOAL,
+    }
+    print(json.dumps(result))
+    return 0 if result["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
