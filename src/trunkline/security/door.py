@@ -102,8 +102,8 @@ class Door:
         _log.info("login", extra={"user": username, "address": address})
         return token, Identity(username, Role(row[1]), machine=False, expires_us=min(now + IDLE, now + ABSOLUTE))
 
-    def by_session(self, token: str) -> Identity:
-        """Return who a session stands for, and keep it alive. Raises NotAuthenticated."""
+    def by_session(self, token: str, *, prolong: bool = True) -> Identity:
+        """Return who a session stands for; asking counts as use unless `prolong` is False. Raises NotAuthenticated."""
         digest = _digest(token)
         now = self._clock()
         with self._store.reading() as connection:
@@ -117,7 +117,7 @@ class Door:
         if now >= min(seen + IDLE, created + ABSOLUTE):
             self.logout(token)
             raise NotAuthenticated("the session has expired: log in again")
-        if now - seen >= _SEEN_STEP:
+        if prolong and now - seen >= _SEEN_STEP:
             try:
                 with self._store.writing() as connection:
                     connection.execute("UPDATE session SET seen_us = ? WHERE digest = ?", (now, digest))

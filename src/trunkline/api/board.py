@@ -1,0 +1,54 @@
+"""The state of roles and gateways: what the supervisor wrote, and what gateways reported."""
+
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from trunkline.ledger.status import GatewayStatus
+
+_log = logging.getLogger(__name__)
+
+#: Written by the supervisor (`trunkline.supervisor.status`).
+SUPERVISOR_FILE: Final = Path("run") / "supervisor.json"
+_PRIVATE: Final = ("origin", "version", "counts")
+
+
+class _Roles(msgspec.Struct):
+    roles: list[dict[str, Any]]
+
+
+class Board:
+    """Newest state of every part. Gateways are told to it by one thread and asked for by another."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._file = data_dir / SUPERVISOR_FILE
+        self._gateways: dict[str, GatewayStatus] = {}
+
+    def gateway(self, status: GatewayStatus) -> None:
+        """Take over a gateway's report unless a newer one is known."""
+        known = self._gateways.get(status.gateway)
+        if known is None or known.at_us <= status.at_us:
+            self._gateways[status.gateway] = status
+
+    def gateways(self) -> list[dict[str, Any]]:
+        """Return the newest report of each gateway, by name."""
+        return [
+            {name: value for name, value in msgspec.to_builtins(status).items() if name not in _PRIVATE}
+            for _, status in sorted(self._gateways.items())
+        ]
+
+    def roles(self) -> list[dict[str, Any]]:
+        """Return the state of every role; none when no supervisor runs them."""
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=_Roles).roles
+        except FileNotFoundError:
+            return []
+        except (OSError, msgspec.MsgspecError) as error:
+            _log.warning("the supervisor's state cannot be read: %s", error)
+            return []
+
+    def status(self) -> dict[str, Any]:
+        """Return both, as GET /status tells them."""
+        return {"roles": self.roles(), "gateways": self.gateways()}

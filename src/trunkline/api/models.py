@@ -1,0 +1,298 @@
+"""Shapes of answers, for the OpenAPI document and everything generated from it. Times are integers: µs UTC."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+Value = float | int | bool | str | None
+_VALUE = "of the tag's kind; an integer beyond ±2^53 is text; null when there is none"
+_TIME = "µs UTC"
+
+
+class LoginRequest(BaseModel):
+    """Who wants to log in."""
+
+    username: str = Field(min_length=1, max_length=64)
+    password: str = Field(min_length=1, max_length=1024, json_schema_extra={"format": "password"})
+
+
+class SessionInfo(BaseModel):
+    """Who is logged in."""
+
+    username: str
+    role: Literal["viewer", "operator", "engineer", "administrator"]
+    expires_us: int = Field(description=f"when the session ends without further use, {_TIME}")
+
+
+class SiteInfo(BaseModel):
+    """The site that is served."""
+
+    site: str = Field(description="short name")
+    title: str = Field(description="name for people")
+    timezone: str = Field(description="IANA zone in which people read times")
+    version: str = Field(description="of the software")
+    now_us: int = Field(description=f"the server's clock, {_TIME}")
+
+
+class HealthInfo(BaseModel):
+    """Whether the API has all it needs."""
+
+    status: Literal["ok", "degraded"]
+    since_us: int = Field(description=f"since when, {_TIME}")
+
+
+class RoleInfo(BaseModel):
+    """One process of the site."""
+
+    role: str
+    pid: int | None
+    state: Literal["running", "starting", "stopped", "failing"]
+    since_us: int
+    restarts: int
+    rss_bytes: int | None = Field(description="resident memory, bytes")
+
+
+class SourceInfo(BaseModel):
+    """One connection to a device, broker or server."""
+
+    id: str
+    type: str
+    state: Literal["connecting", "connected", "backing_off", "misconfigured", "stopped"]
+    since_us: int
+    last_reading_us: int | None
+    readings_total: int
+    errors_total: int
+    readings_per_s: float
+    error: str | None
+    tags: int
+    stale_tags: int
+
+
+class BufferInfo(BaseModel):
+    """Store and forward at the edge."""
+
+    waiting: int = Field(description="records not forwarded yet")
+    bytes: int
+    oldest_waiting_us: int | None
+    max_bytes: int
+
+
+class LinkInfo(BaseModel):
+    """The way from a gateway to the site log."""
+
+    state: Literal["up", "down"]
+    since_us: int
+    error: str | None
+
+
+class GatewayInfo(BaseModel):
+    """What a gateway last reported of itself."""
+
+    gateway: str
+    at_us: int = Field(description=f"when it reported, {_TIME}")
+    sources: list[SourceInfo]
+    buffer: BufferInfo
+    link: LinkInfo
+
+
+class StatusInfo(BaseModel):
+    """Processes and gateways."""
+
+    roles: list[RoleInfo]
+    gateways: list[GatewayInfo]
+
+
+class TagInfo(BaseModel):
+    """A tag and what is known of it."""
+
+    tag: str = Field(description="full path")
+    kind: Literal["double", "integer", "boolean", "text"]
+    unit: str
+    description: str
+    min: float | None
+    max: float | None
+    gateway: str
+    source: str
+
+
+class TagPage(BaseModel):
+    """Some of the tags."""
+
+    tags: list[TagInfo]
+    next: str | None = Field(description="cursor of the next page; null on the last")
+    total: int = Field(description="how many match")
+
+
+class TreeNode(BaseModel):
+    """A child of a path."""
+
+    name: str
+    path: str
+    branch: bool = Field(description="has children")
+    tags: int = Field(description="tags at and below it")
+
+
+class Tree(BaseModel):
+    """One level of the tag tree."""
+
+    nodes: list[TreeNode]
+
+
+class LiveInfo(BaseModel):
+    """The newest reading of a tag."""
+
+    tag: str
+    v: Value = Field(description=_VALUE)
+    q: int = Field(description="quality: the upper 16 bits of an OPC UA StatusCode", ge=0, le=65_535)
+    quality: str = Field(description="name of the quality, for example BAD_COMMS_LOST")
+    reason: str = Field(description="the quality in words; empty when GOOD")
+    severity: Literal["good", "uncertain", "bad"]
+    t: int = Field(description=f"time in history, {_TIME}")
+    gateway_t: int = Field(description=f"when the gateway read it, {_TIME}")
+    big: bool = Field(False, description="v is an integer written as text")
+
+
+class Latest(BaseModel):
+    """Newest readings; tags without any are left out."""
+
+    values: list[LiveInfo]
+
+
+class _TagHistory(BaseModel):
+    tag: str
+    unit: str
+    kind: Literal["double", "integer", "boolean", "text"]
+
+
+class Chart(_TagHistory):
+    """Readings in buckets of equal length; empty ones are left out. All lists have the same length."""
+
+    mode: Literal["chart"]
+    bucket_us: int
+    readings: int
+    good_percent: float | None = Field(description="null without readings")
+    t: list[int] = Field(description=f"start of each bucket, {_TIME}")
+    n: list[int] = Field(description="readings")
+    min: list[float | None]
+    max: list[float | None]
+    avg: list[float | None]
+    bad: list[int] = Field(description="readings that are not GOOD")
+
+
+class Raw(_TagHistory):
+    """Readings as they came, by time. All lists have the same length."""
+
+    mode: Literal["raw"]
+    t: list[int]
+    v: list[Value] = Field(description=_VALUE)
+    q: list[int]
+    truncated: bool = Field(description="there are more: go on from the last time")
+
+
+class At(BaseModel):
+    """The value at one moment."""
+
+    tag: str
+    mode: Literal["at"]
+    t: int
+    v: Value = Field(description=_VALUE)
+    q: int | None = Field(description="null when there is no reading at or before the moment")
+    from_t: int | None = Field(description=f"time of the reading it comes from, {_TIME}")
+
+
+class EventInfo(BaseModel):
+    """An event or alarm."""
+
+    id: str = Field(description="UUID")
+    category: Literal["event", "alarm"]
+    type: str
+    time_us: int
+    asset: str
+    tag: str
+    source: str
+    gateway: str
+    text: str
+    severity: int | None = Field(description="1 LOW to 4 CRITICAL; null for events")
+    active: bool | None
+    value: Value
+    threshold: float | None
+    unit: str
+    before: Value
+    after: Value
+    actor: str
+    attributes: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Some of the events, newest first."""
+
+    events: list[EventInfo]
+    next: str | None
+
+
+class DeadLetterInfo(BaseModel):
+    """A record that could not be accepted."""
+
+    topic: str = Field(description="dead-letter topic")
+    partition: int
+    offset: int
+    time_us: int = Field(description=f"when it was refused, {_TIME}")
+    reason: str
+    tag: str | None
+    gateway: str | None
+    source: str | None
+    value: Value
+
+
+class DeadLetterPage(BaseModel):
+    """Some of the dead letters, newest first."""
+
+    rows: list[DeadLetterInfo]
+    total: int = Field(description="how many are kept")
+    next: str | None
+
+
+class LedgerCounts(BaseModel):
+    """Readings at every hop: read = waiting + forwarded + dropped; forwarded = stored + rejected + deduplicated + in transit."""
+
+    read: int
+    waiting: int
+    forwarded: int
+    dropped: int
+    stored: int
+    rejected: int
+    deduplicated: int
+    repeats: int = Field(description="sent again and not stored again; for information")
+    in_transit: int
+    missing: int
+    surplus: int = Field(description="settled more often than read")
+
+
+class LedgerRow(LedgerCounts):
+    """The counts of one gateway, source, class and hour."""
+
+    gateway: str
+    source: str
+    category: Literal["telemetry", "event", "alarm"]
+    hour_us: int = Field(description="start of the hour; 0 collects impossible times")
+    balanced: bool
+
+
+class LedgerHole(BaseModel):
+    """Journal positions that never arrived: lo <= position < hi."""
+
+    gateway: str
+    partition: int
+    lo: int
+    hi: int
+
+
+class Ledger(BaseModel):
+    """Whether every reading is accounted for."""
+
+    balanced: bool
+    at_us: int
+    proof: str = Field(description="the balance as a sentence")
+    totals: LedgerCounts
+    rows: list[LedgerRow]
+    holes: list[LedgerHole]

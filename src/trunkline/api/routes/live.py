@@ -1,0 +1,31 @@
+"""The newest readings."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from trunkline.api import values
+from trunkline.api.answers import answer
+from trunkline.api.models import Latest
+from trunkline.api.problem import bad_request
+from trunkline.api.services import ServicesDep
+from trunkline.api.values import PathText
+
+router = APIRouter(tags=["live"])
+
+
+@router.get("/latest", summary="Newest readings", response_model=Latest)
+async def latest(
+    found: ServicesDep,
+    tag: Annotated[list[PathText] | None, Query(max_length=1000, description="tags, given one by one")] = None,
+    under: Annotated[PathText | None, Query(description="every tag at or below this path")] = None,
+) -> Response:
+    """Return the newest reading of tags: from memory, also while the historian is away."""
+    cache = found.hub.cache
+    if tag is not None:
+        known = [value for name in dict.fromkeys(tag) if (value := cache.get(name)) is not None]
+    elif under is not None:
+        known = sorted(cache.under(under))
+    else:
+        raise bad_request("Neither 'tag' nor 'under' is given.", "Name tags with 'tag', or a part of the tree with 'under'.")
+    return answer({"values": [values.live(*value) for value in known]})

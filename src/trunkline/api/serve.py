@@ -1,0 +1,90 @@
+"""The API as a role: one process, until it is told to stop."""
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from trunkline.api import static
+from trunkline.api.app import create_app
+from trunkline.api.board import Board
+from trunkline.api.services import Services
+from trunkline.config.loading import Site
+from trunkline.historian.reader import Reader
+from trunkline.log.opening import layout_of, open_site_log
+from trunkline.security.door import Door
+
+_log = logging.getLogger(__name__)
+
+#: Live clients have this long to hear of the end.
+_SHUTDOWN_SECONDS: Final = 3
+_MAX_SOCKET_MESSAGE: Final = 4 * 1024 * 1024
+
+
+def open_services(site: Site, conninfo: str) -> Services:
+    """Open everything that the application of a site needs. The historian may be away: its connections are opened when needed.
+
+    Args:
+        site: the site.
+        conninfo: how the historian's database is reached.
+
+    Raises:
+        Misconfigured: the log or the store of users cannot be opened.
+        RetryLater: the log cannot be opened now.
+    """
+    door = Door(site.data_dir)
+    try:
+        log = open_site_log(site.config.log, site.data_dir)
+    except BaseException:
+        door.close()
+        raise
+    return Services(site, Reader(conninfo), log, layout_of(site.config.log), door, Board(site.data_dir))
+
+
+def close_services(services: Services) -> None:
+    """Close what `open_services` opened."""
+    services.reader.close()
+    services.log.close()
+    services.door.close()
+
+
+def server_of(services: Services, *, host: str, port: int, static_dir: Path = static.FOLDER) -> uvicorn.Server:
+    """Return a server that is not running yet."""
+    behind_proxy = bool(services.site.config.api.allowed_hosts)
+    config = uvicorn.Config(
+        create_app(services, static_dir=static_dir),
+        host=host,
+        port=port,
+        log_config=None,
+        # requests are counted in the metrics; an access log would hold search words and tag names
+        access_log=False,
+        server_header=False,
+        # without a proxy of our own a header must not choose the address that failed logins are counted by
+        proxy_headers=behind_proxy,
+        ws_max_size=_MAX_SOCKET_MESSAGE,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        lifespan="on",
+    )
+    return uvicorn.Server(config)
+
+
+def run_api(site: Site, conninfo: str) -> None:
+    """Serve a site until SIGTERM or SIGINT.
+
+    Args:
+        site: the site.
+        conninfo: how the historian's database is reached.
+
+    Raises:
+        Misconfigured: the log or the store of users cannot be opened.
+        RetryLater: the log cannot be opened now.
+    """
+    services = open_services(site, conninfo)
+    try:
+        api = site.config.api
+        _log.info("serving on http://%s:%d/", api.host, api.port)
+        server_of(services, host=api.host, port=api.port).run()
+    finally:
+        close_services(services)
