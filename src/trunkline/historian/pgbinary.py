@@ -15,6 +15,8 @@ from psycopg.abc import Buffer, DumperKey
 from psycopg.adapt import Dumper, Loader, PyFormat
 from psycopg.pq import Format
 
+from trunkline.historian.db import PG_EPOCH
+
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 COPY_TRAILER: Final = b"\xff\xff"
 NULL: Final = b"\xff\xff\xff\xff"
@@ -139,6 +141,27 @@ def parse_array(data: Buffer, kind: ElementType) -> Array:
     return np.ma.MaskedArray(values, absent)
 
 
+class Time(int):
+    """A time in µs UTC as a timestamptz parameter."""
+
+
+class _TimeDumper(Dumper):
+    format = Format.BINARY
+    oid = TIMESTAMPTZ.oid
+
+    def dump(self, obj: Time) -> Buffer:
+        return int(obj - PG_EPOCH).to_bytes(8, "big", signed=True)
+
+
+class _TimeLoader(Loader):
+    """Times as µs UTC: exact and free of the limits of `datetime`."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> int:
+        return int.from_bytes(data, "big", signed=True) + PG_EPOCH
+
+
 def _loader(kind: ElementType) -> type[Loader]:
     class ArrayLoader(Loader):
         format = Format.BINARY
@@ -150,7 +173,9 @@ def _loader(kind: ElementType) -> type[Loader]:
 
 
 def register(connection: Connection[Any]) -> None:
-    """Let this connection send `ArrayParameter` and receive numeric arrays as numpy when it asks for binary results."""
+    """Let this connection send `ArrayParameter` and `Time`, and receive numpy arrays and µs where it asks for binary results."""
     connection.adapters.register_dumper(ArrayParameter, _ArrayDumper)
+    connection.adapters.register_dumper(Time, _TimeDumper)
+    connection.adapters.register_loader(TIMESTAMPTZ.oid, _TimeLoader)
     for kind in (INT2, INT4, INT8, FLOAT8):
         connection.adapters.register_loader(kind.array_oid, _loader(kind))

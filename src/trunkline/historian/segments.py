@@ -24,6 +24,8 @@ BOOL = npt.NDArray[np.bool_]
 
 #: Most readings in a segment: enough that its row costs nothing, few enough that a glance at a minute unpacks little.
 MAX_READINGS: Final = 8192
+#: History ends here, 2201-01-01: a later stamp is refused. It begins at `times.EARLIEST`.
+LATEST: Final = 7_289_654_400 * times.SECOND
 #: Decimal places tried, and their powers of ten: exact in double precision, so that d / 10^scale gives back the same bits.
 POWERS: Final = 10.0 ** np.arange(7)
 _ABSENT: Final = -(2**31)
@@ -87,9 +89,10 @@ def concatenate(parts: list[Readings]) -> Readings:
 
 @dataclass(slots=True)
 class Segments:
-    """Sorted readings and where each segment starts and ends in them."""
+    """Sorted readings, where each segment starts and ends in them, and where each reading stood before sorting."""
 
     readings: Readings
+    order: I64
     start: I64
     end: I64
 
@@ -104,10 +107,11 @@ class Segments:
 
 def cut(readings: Readings, limit: int = MAX_READINGS) -> Segments:
     """Sort readings by series, feed and time (equal times keep their order) and cut them into segments of at most `limit`."""
-    readings = readings.take(_order(readings))
+    order = _order(readings)
+    readings = readings.take(order)
     total = len(readings)
     if not total:
-        return Segments(readings, np.empty(0, np.int64), np.empty(0, np.int64))
+        return Segments(readings, order, np.empty(0, np.int64), np.empty(0, np.int64))
     clock_hour = readings.time // times.HOUR
     new = np.empty(total, np.bool_)
     new[0] = True
@@ -120,7 +124,7 @@ def cut(readings: Readings, limit: int = MAX_READINGS) -> Segments:
         start = np.concatenate(
             [np.arange(begin, begin + length, limit) for begin, length in zip(start.tolist(), longest.tolist(), strict=True)]
         )
-    return Segments(readings, start, np.append(start[1:], total))
+    return Segments(readings, order, start, np.append(start[1:], total))
 
 
 def _order(readings: Readings) -> I64:

@@ -103,6 +103,7 @@ CREATE INDEX event_category_t ON event (category, t, id);
 CREATE INDEX event_asset_t ON event (asset text_pattern_ops, t);
 CREATE INDEX event_severity_t ON event (severity, t) WHERE severity IS NOT NULL;
 COMMENT ON COLUMN event.category IS '1 event, 2 alarm';
+COMMENT ON COLUMN event.hour IS 'ledger hour; -1 for events of the platform itself, which no gateway read and the ledger does not count';
 
 CREATE TABLE latest (
     series_id int PRIMARY KEY,
@@ -127,10 +128,11 @@ CREATE TABLE coverage (
     origin_id int NOT NULL REFERENCES origin,
     topic text NOT NULL,
     partition int NOT NULL,
-    ranges int8multirange NOT NULL,
+    ranges int8multirange NOT NULL DEFAULT '{}',
+    given_up int8multirange NOT NULL DEFAULT '{}',
     PRIMARY KEY (origin_id, topic, partition)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE coverage IS 'Journal positions of an origin that were seen on a partition; a hole that stays is a loss.';
+COMMENT ON TABLE coverage IS 'Journal positions of an origin that were seen on a partition, and those that its gateway gave up on record; a hole that stays is a loss.';
 
 CREATE TABLE ledger (
     feed_id int NOT NULL REFERENCES feed,

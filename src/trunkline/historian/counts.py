@@ -1,0 +1,69 @@
+"""What one flush adds to the ledger."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trunkline.historian.pgbinary import INT2, INT4, INT8, ArrayParameter
+from trunkline.historian.segments import I32, I64
+from trunkline.log.codec.head import BlockHead
+from trunkline.model import times
+from trunkline.model.reading import Category
+
+COUNTS = ("stored", "rejected", "deduplicated", "repeats")
+_PLACE = {name: place for place, name in enumerate(COUNTS)}
+
+
+def ledger_hours(time: I64, gateway_time: I64) -> I32:
+    """`trunkline.log.codec.writer.ledger_hour` for arrays."""
+    impossible = (time < times.EARLIEST) | (time > gateway_time + times.DAY)
+    return np.where(impossible, 0, time // times.HOUR).astype(np.int32)
+
+
+@dataclass(slots=True)
+class LedgerCounts:
+    """Numbers of records by (feed id, category, ledger hour)."""
+
+    _rows: dict[tuple[int, int, int], list[int]] = field(default_factory=dict)
+
+    def add(self, count: str, feed: int, category: Category, hour: int, records: int = 1) -> None:
+        """Add records to one of `COUNTS`."""
+        if records:
+            row = self._rows.setdefault((feed, int(category), hour), [0] * len(COUNTS))
+            row[_PLACE[count]] += records
+
+    def add_tallies(self, head: BlockHead, category: Category, feeds: Mapping[tuple[str, str], int]) -> None:
+        """Add what validation took out of a block."""
+        for tally in head.tallies:
+            feed = feeds[head.origin, tally.source]
+            self.add("rejected", feed, category, tally.hour, tally.rejected)
+            self.add("deduplicated", feed, category, tally.hour, tally.deduplicated)
+
+    def add_readings(self, count: str, feed: I32, hour: I32) -> None:
+        """Add one reading for each place of the two arrays."""
+        keys, readings = np.unique(feed.astype(np.int64) << 32 | hour, return_counts=True)
+        for key, number in zip(keys.tolist(), readings.tolist(), strict=True):
+            self.add(count, key >> 32, Category.TELEMETRY, key & 0xFFFFFFFF, number)
+
+    def total(self, count: str) -> int:
+        """Return the sum of one of `COUNTS`."""
+        return sum(row[_PLACE[count]] for row in self._rows.values())
+
+    def hours(self) -> set[int]:
+        """Return the hours with stored readings."""
+        return {hour for (_, category, hour), row in self._rows.items() if category == Category.TELEMETRY and row[_PLACE["stored"]]}
+
+    def parameters(self) -> list[ArrayParameter]:
+        """Return the columns for `statements.ADD_TO_LEDGER`, in key order so that concurrent writers cannot dead-lock."""
+        keys = sorted(self._rows)
+
+        def column(values: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+            return np.fromiter(values, np.int64, len(keys))
+
+        return [
+            ArrayParameter(column(key[0] for key in keys), INT4),
+            ArrayParameter(column(key[1] for key in keys), INT2),
+            ArrayParameter(column(key[2] for key in keys), INT4),
+            *(ArrayParameter(column(self._rows[key][place] for key in keys), INT8) for place in range(len(COUNTS))),
+        ]

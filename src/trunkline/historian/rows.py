@@ -1,0 +1,135 @@
+"""Decoded columns to rows of the tables of readings and of the latest values."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+
+from trunkline.historian import segments, statements
+from trunkline.historian.counts import LedgerCounts
+from trunkline.historian.db import PG_EPOCH
+from trunkline.historian.flush import Flush
+from trunkline.historian.pgbinary import FLOAT8, INT2, INT4, INT8, NULL, TIMESTAMPTZ, ArrayParameter
+from trunkline.historian.segments import BOOL, I32, I64, Readings
+from trunkline.log.codec.columns import Columns
+from trunkline.model.reading import Kind
+
+_TEXT_ROW: Final = struct.Struct(">h iiiiii iq ih")
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A flush with every id looked up.
+
+    Attributes:
+        flush: what is stored.
+        series: per tag of the columns, the series id.
+        feeds: feed id of each (origin, source).
+        feed: per reading, the feed id.
+        hour: per reading, the ledger hour.
+        keep: per reading, True if it is stored.
+        counts: what the flush adds to the ledger.
+    """
+
+    flush: Flush
+    series: I32
+    feeds: Mapping[tuple[str, str], int]
+    feed: I32
+    hour: I32
+    keep: BOOL
+    counts: LedgerCounts
+    newest: I64 | None = None
+
+    def only(self, keep: BOOL) -> "Prepared":
+        """Return the same with other readings kept."""
+        return replace(self, keep=keep, newest=None)
+
+
+def feeds_of(columns: Columns) -> set[tuple[str, str]]:
+    """Return every (origin, source) that has readings."""
+    pairs = np.unique(columns.block.astype(np.int64) * max(len(columns.sources), 1) + columns.source)
+    return {(columns.heads[pair // len(columns.sources)].origin, columns.sources[pair % len(columns.sources)]) for pair in pairs.tolist()}
+
+
+def feed_column(columns: Columns, feeds: Mapping[tuple[str, str], int]) -> I32:
+    """Return the feed id of each reading."""
+    if not len(columns):
+        return np.empty(0, np.int32)
+    table = np.array([[feeds.get((head.origin, source), 0) for source in columns.sources] for head in columns.heads], np.int32)
+    feed: I32 = table[columns.block, columns.source]
+    return feed
+
+
+def segment_rows(prepared: Prepared) -> bytes:
+    """Return rows of `segment` for the numeric readings kept, and note the newest reading of each segment."""
+    columns = prepared.flush.columns
+    kind = columns.kinds[columns.tag]
+    places = np.flatnonzero(prepared.keep & (kind != Kind.TEXT))
+    cut = segments.cut(
+        Readings(
+            series=prepared.series[columns.tag[places]],
+            feed=prepared.feed[places],
+            hour=prepared.hour[places],
+            time=columns.time[places],
+            quality=columns.quality[places],
+            whole=kind[places] != Kind.DOUBLE,
+            number=np.where(columns.absent[places], np.nan, columns.number[places]),
+            integer=columns.integer[places],
+            absent=columns.absent[places],
+        )
+    )
+    prepared.newest = places[cut.order[cut.end - 1]] if len(cut) else np.empty(0, np.int64)
+    return segments.copy_rows(cut)
+
+
+def text_rows(prepared: Prepared) -> bytes:
+    """Return rows of `text_reading` for the text readings kept."""
+    columns = prepared.flush.columns
+    parts: list[bytes] = []
+    for place in _text_places(prepared).tolist():
+        text = columns.text.get(place)
+        time, quality = int(columns.time[place]) - PG_EPOCH, int(columns.quality[place])
+        ids = (4, int(prepared.series[columns.tag[place]]), 4, int(prepared.feed[place]), 4, int(prepared.hour[place]))
+        parts.append(_TEXT_ROW.pack(6, *ids, 8, time, 2, quality - (quality >> 15 << 16)))
+        if text is None:
+            parts.append(NULL)
+        else:
+            encoded = text.encode()
+            parts.append(len(encoded).to_bytes(4, "big") + encoded)
+    return b"".join(parts)
+
+
+def write_latest(cursor: psycopg.Cursor[Any], prepared: Prepared) -> None:
+    """Carry the newest reading of each series over to `latest`."""
+    columns = prepared.flush.columns
+    newest = prepared.newest if prepared.newest is not None else np.empty(0, np.int64)
+    candidates = np.concatenate([newest, _text_places(prepared)])
+    if not len(candidates):
+        return
+    series = prepared.series[columns.tag[candidates]]
+    order = np.lexsort((candidates, columns.time[candidates], series))
+    last = np.append(np.diff(series[order]) != 0, True)
+    places = candidates[order[last]]
+    kind = columns.kinds[columns.tag[places]]
+    absent = columns.absent[places] | ((kind == Kind.DOUBLE) & np.isnan(columns.number[places]))
+    whole = (kind == Kind.INTEGER) | (kind == Kind.BOOLEAN)
+    cursor.execute(
+        statements.WRITE_LATEST,
+        (
+            ArrayParameter(prepared.series[columns.tag[places]], INT4),
+            ArrayParameter(columns.time[places] - PG_EPOCH, TIMESTAMPTZ),
+            ArrayParameter(columns.gateway_time[places] - PG_EPOCH, TIMESTAMPTZ),
+            ArrayParameter(columns.quality[places].view(np.int16), INT2),
+            ArrayParameter(columns.number[places], FLOAT8, absent | (kind != Kind.DOUBLE)),
+            ArrayParameter(columns.integer[places], INT8, absent | ~whole),
+            [columns.text.get(place) for place in places.tolist()] if columns.text else [None] * len(places),
+        ),
+    )
+
+
+def _text_places(prepared: Prepared) -> I64:
+    columns = prepared.flush.columns
+    return np.flatnonzero(prepared.keep & (columns.kinds[columns.tag] == Kind.TEXT))
