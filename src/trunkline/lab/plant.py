@@ -5,7 +5,7 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,9 +108,7 @@ class Plant:
                 )
             ]
         )
-        started = await asyncio.gather(*(device.start() for device in self.devices), return_exceptions=True)
-        if failures := [outcome for outcome in started if outcome is not None]:
-            raise failures[0]
+        await _all_of(device.start() for device in self.devices)
         await self._show_cycle(asyncio.get_running_loop().time(), spread=0.0)
         for device in self.devices:
             try:
@@ -135,10 +133,8 @@ class Plant:
 
     async def stop(self) -> None:
         """Unplug and bring down everything; safe to call at any time."""
-        for device in self.devices:
-            await device.cable.unplug()
-        for device in self.devices:
-            await device.stop()
+        await _all_of(device.cable.unplug() for device in self.devices)
+        await _all_of(device.stop() for device in self.devices)
         self.truth.write([Stopped(w=times.now())])
         self.truth.close()
 
@@ -207,6 +203,13 @@ class Plant:
             fault = self.board.link(device.protocol)
             device.cable.silence(silent=fault is FaultKind.SILENCE)
             await (device.cable.unplug() if fault is FaultKind.UNPLUG else device.cable.plug())
+
+
+async def _all_of(steps: Iterable[Awaitable[None]]) -> None:
+    """Wait for all steps, also when one fails, so that none is left half done; then raise the first failure."""
+    for outcome in await asyncio.gather(*steps, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 @contextmanager
