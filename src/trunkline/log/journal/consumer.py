@@ -120,7 +120,7 @@ class JournalConsumer:
         self._reader.close()
         if self._fenced is None:
             with suppress(RetryLater):
-                self._store.write(lambda db: groups.leave(db, self._member, self._places))
+                self._store.write(lambda db: groups.leave(db, self._member))
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +148,7 @@ class JournalConsumer:
         if monotonic() < self._beat_due():
             return
         # what a power cut takes from it nobody will miss
-        self._guarded(lambda: self._store.write(lambda db: groups.beat(db, self._member, self._places), durable=False))
+        self._guarded(lambda: self._store.write(lambda db: groups.beat(db, self._member), durable=False))
         self._last_beat = monotonic()
 
     def _collect(self, max_records: int) -> Batch:

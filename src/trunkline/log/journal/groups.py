@@ -11,11 +11,11 @@ a reboot. Functions here run inside a write transaction unless they say otherwis
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic_ns
 
-from trunkline.log.journal.store import TopicPlace
+from trunkline.log.journal.store import Damaged, topic_places
 from trunkline.model import times
 from trunkline.model.errors import Fenced
 
@@ -42,19 +42,17 @@ def _clock() -> int:
     return monotonic_ns() // 1000
 
 
-def join(
-    db: sqlite3.Connection, group: str, name: str, topics: Sequence[str], session_us: int, places: Mapping[str, TopicPlace]
-) -> Membership:
+def join(db: sqlite3.Connection, group: str, name: str, topics: Sequence[str], session_us: int) -> Membership:
     """Take over a member's name."""
     row = db.execute("SELECT epoch FROM member WHERE grp = ? AND name = ?", (group, name)).fetchone()
     # the time makes epochs grow even if the file was mended and the members were lost
     member = Membership(group, name, max(times.now(), row[0] + 1 if row else 0), tuple(topics), session_us)
     _enrol(db, member)
-    _deal(db, member, places)
+    _deal(db, member)
     return member
 
 
-def beat(db: sqlite3.Connection, member: Membership, places: Mapping[str, TopicPlace]) -> None:
+def beat(db: sqlite3.Connection, member: Membership) -> None:
     """Say that a member is alive and deal the shares of those that are not. Raises Fenced."""
     updated = db.execute(
         "UPDATE member SET heartbeat = ? WHERE grp = ? AND name = ? AND epoch = ?", (_clock(), member.group, member.name, member.epoch)
@@ -63,16 +61,16 @@ def beat(db: sqlite3.Connection, member: Membership, places: Mapping[str, TopicP
         if epoch_of(db, member) is not None:
             raise _fenced(member)
         _enrol(db, member)  # the file was mended: everybody enters again
-    _deal(db, member, places)
+    _deal(db, member)
 
 
-def leave(db: sqlite3.Connection, member: Membership, places: Mapping[str, TopicPlace]) -> None:
+def leave(db: sqlite3.Connection, member: Membership) -> None:
     """Give a member's share back at once; the name and its epoch stay on record."""
     updated = db.execute(
         "UPDATE member SET heartbeat = 0 WHERE grp = ? AND name = ? AND epoch = ?", (member.group, member.name, member.epoch)
     )
     if updated.rowcount:
-        _deal(db, member, places)
+        _deal(db, member)
 
 
 def epoch_of(db: sqlite3.Connection, member: Membership) -> int | None:
@@ -112,19 +110,20 @@ def _enrol(db: sqlite3.Connection, member: Membership) -> None:
     )
 
 
-def _deal(db: sqlite3.Connection, member: Membership, places: Mapping[str, TopicPlace]) -> None:
+def _deal(db: sqlite3.Connection, member: Membership) -> None:
     now = _clock()
-    alive = [
-        (name, set(json.loads(topics)))
-        for name, topics in db.execute(
-            "SELECT name, topics FROM member WHERE grp = ? AND heartbeat BETWEEN ? AND ? ORDER BY name",
-            (member.group, max(1, now - member.session_us), now),
-        )
-    ]
+    places = topic_places(db)
+    rows = db.execute(
+        "SELECT name, topics FROM member WHERE grp = ? AND heartbeat BETWEEN ? AND ? ORDER BY name",
+        (member.group, max(1, now - member.session_us), now),
+    )
+    try:
+        alive = [(name, {places[topic] for topic in json.loads(topics)}) for name, topics in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"the topics of a member of group {member.group!r} are damaged: {error!r}") from error
     wanted: dict[int, str] = {}
-    for topic in sorted(set().union(*(topics for _, topics in alive))):
-        takers = [name for name, topics in alive if topic in topics]
-        found = places[topic]
+    for found in sorted(set().union(*(topics for _, topics in alive))):
+        takers = [name for name, topics in alive if found in topics]
         wanted |= {found.lane + partition: takers[partition % len(takers)] for partition in range(found.partitions)}
     held = dict(db.execute("SELECT lane, member FROM lease WHERE grp = ?", (member.group,)).fetchall())
     if held == wanted:

@@ -167,7 +167,7 @@ class Journal:
         if not topics:
             raise Misconfigured(f"member {member!r} of group {group!r} must read at least one topic")
         places = dict(self._known(topics))
-        joined = self.store.write(lambda db: groups.join(db, group, member, topics, self._session_us, topic_places(db)))
+        joined = self.store.write(lambda db: groups.join(db, group, member, topics, self._session_us))
         return JournalConsumer(self, places, joined)
 
     def read(self, at: TopicPartition, offset: int, max_records: int = 1000) -> list[StoredRecord]:

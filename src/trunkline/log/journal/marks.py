@@ -35,6 +35,11 @@ class Marks:
         return replace(self, ceiling=max(self.ceiling, (offset // STEP + 2) * STEP))
 
 
+def resume_at(marks: Marks | None, highest: int) -> int:
+    """Return an offset that no partition can have reached, given the highest one known."""
+    return max(highest, marks.ceiling if marks else (highest // STEP + 1) * STEP)
+
+
 def load(path: Path) -> Marks | None:
     """Return the marks; None when there are none or they are damaged (the journal then knows as much)."""
     try:

@@ -144,13 +144,27 @@ def quarantine(db: sqlite3.Connection, at: TopicPartition, rowid: int) -> None:
     else:
         return
     require_sound(db)
-    lane, base = lane_of(rowid), offset_of(rowid)
+    lane = lane_of(rowid)
     first, end, size = db.execute(schema.SELECT_LANE, (lane,)).fetchone()
-    following = db.execute("SELECT id FROM batch WHERE id > ? AND id < ? ORDER BY id LIMIT 1", (rowid, place(lane + 1, 0))).fetchone()
-    stop = offset_of(following[0]) if following else end
-    db.execute(schema.INSERT_QUARANTINE, ("damaged", at.topic, at.partition, base, stop, times.now(), reason, row[-1]))
+    start, stop = _range_between_neighbours(db, at, rowid, first, end)
+    db.execute(schema.INSERT_QUARANTINE, ("damaged", at.topic, at.partition, start, stop, times.now(), reason, row[-1]))
     db.execute("DELETE FROM batch WHERE id = ?", (rowid,))
     db.execute(schema.UPDATE_LANE, (lane, first, end, max(0, size - len(row[-1]) - schema.ROW_BYTES)))
+
+
+def _range_between_neighbours(db: sqlite3.Connection, at: TopicPartition, rowid: int, first: int, end: int) -> tuple[int, int]:
+    """Return the offsets that a damaged batch held, which its own columns cannot be trusted to say."""
+    lane, base = lane_of(rowid), offset_of(rowid)
+    before = db.execute(
+        "SELECT id + count FROM batch WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1", (place(lane, 0), rowid)
+    ).fetchone()
+    after = db.execute("SELECT id FROM batch WHERE id > ? AND id < ? ORDER BY id LIMIT 1", (rowid, place(lane + 1, 0))).fetchone()
+    (gone,) = db.execute(
+        "SELECT COALESCE(MAX(next), 0) FROM quarantine WHERE topic = ? AND partition = ? AND first <= ?", (at.topic, at.partition, base)
+    ).fetchone()
+    start = max(first, gone, offset_of(before[0]) if before else 0)
+    stop = offset_of(after[0]) if after else end
+    return min(start, stop), max(start, stop)
 
 
 def quarantined(db: sqlite3.Connection) -> list[Quarantined]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.log.journal import schema
-from trunkline.log.journal.marks import STEP, Marks, sync_folder
+from trunkline.log.journal.marks import Marks, resume_at, sync_folder
 from trunkline.log.journal.pages import Pages, Row, Value
 from trunkline.log.journal.schema import SEALED, Sealed, lane_of, offset_of, place
 from trunkline.model import times
@@ -70,8 +70,6 @@ def _rebuild(path: Path, aside: Path, reason: str, marks: Marks | None) -> Marks
     fresh.unlink(missing_ok=True)
     found = _Found()
     with closing(sqlite3.connect(fresh, isolation_level=None)) as db:
-        db.create_function("seal", -1, schema.seal, deterministic=True)
-        db.execute(f"PRAGMA page_size = {schema.PAGE_SIZE}")
         db.execute("PRAGMA synchronous = OFF")  # synced below, before anybody else can see it
         schema.create(db, str(uuid7()))
         db.execute("BEGIN IMMEDIATE")
@@ -158,7 +156,7 @@ def _restore(db: sqlite3.Connection, found: _Found, reason: str, marks: Marks | 
             0,
         )
     )
-    resume = max(highest, marks.ceiling if marks else (highest // STEP + 1) * STEP)
+    resume = resume_at(marks, highest)
     for lane in _lanes(topics):
         _settle(db, lane, found.facts["lane"].get((lane.lane,)), resume, reason)
     return Marks(found_id, resume, topics).above(resume)
@@ -219,6 +217,23 @@ def _settle(db: sqlite3.Connection, at: _Lane, known: Fact | None, resume: int, 
         db.execute(schema.INSERT_LANE, (at.lane, first, resume, size))
     else:
         db.execute(schema.UPDATE_LANE, (at.lane, first, resume, size))
+
+
+def leave_room(db: sqlite3.Connection, marks: Marks | None) -> None:
+    """Let every partition go on above the ceiling: the last write was cut off, or was complete and is damaged; nobody can tell."""
+    db.execute("BEGIN IMMEDIATE")
+    (highest,) = db.execute("SELECT COALESCE(MAX(next), 0) FROM lane").fetchone()
+    resume = resume_at(marks, highest)
+    lanes = db.execute(
+        """SELECT name, lane.lane - topic.lane, lane.lane, first, next, bytes
+           FROM lane JOIN topic ON lane.lane >= topic.lane AND lane.lane < topic.lane + topic.partitions"""
+    ).fetchall()
+    for name, partition, number, first, end, size in lanes:
+        lane = _Lane(name, partition, number)
+        _record(db, lane, "skipped", end, resume, "the last write before the stop was cut off: it was not acknowledged, or is damaged")
+        db.execute(schema.UPDATE_LANE, (number, first, resume, size))
+    db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the next opener would find the same torn pages
 
 
 def _record(db: sqlite3.Connection, at: _Lane, kind: str, first: int, end: int, reason: str) -> None:

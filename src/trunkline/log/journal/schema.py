@@ -12,7 +12,9 @@ offset, so that reading on from an offset is one seek in one B-tree and large fr
 import sqlite3
 import struct
 import zlib
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 APPLICATION_ID: Final = 0x54724C6B  # 'TrLk'
@@ -188,6 +190,8 @@ INSERT_QUARANTINE: Final = """
 
 def create(db: sqlite3.Connection, journal_id: str) -> None:
     """Create every table in an empty database, in one transaction."""
+    db.create_function("seal", -1, seal, deterministic=True)
+    db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     db.execute("BEGIN IMMEDIATE")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -197,6 +201,22 @@ def create(db: sqlite3.Connection, journal_id: str) -> None:
     db.execute("COMMIT")
 
 
+def _description(db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return db.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+
+
+@cache
+def _as_created() -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        create(db, "")
+        return _description(db)
+
+
+def is_whole(db: sqlite3.Connection) -> bool:
+    """Return whether the database's description of its tables is as `create` wrote it."""
+    return _description(db) == _as_created()
+
+
 def journal_id(db: sqlite3.Connection) -> str:
     """Return the journal's id."""
     value: str = db.execute("SELECT value FROM meta WHERE name = ?", (ID,)).fetchone()[0]
@@ -204,8 +224,10 @@ def journal_id(db: sqlite3.Connection) -> str:
 
 
 def first_difference(db: sqlite3.Connection) -> str | None:
-    """Return the name of a table whose copy differs from it, or None."""
+    """Return the name of a table that differs from its copy or its index, or None."""
     for table in SEALED:
+        if db.execute(f"PRAGMA integrity_check({table.name})").fetchone() != ("ok",):
+            return table.name
         if not table.mirrored:
             continue
         columns = ", ".join(table.names)

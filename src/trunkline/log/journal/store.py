@@ -116,7 +116,7 @@ class Store:
                 finally:
                     if db.in_transaction:
                         db.execute("ROLLBACK")
-            except (sqlite3.Error, Damaged) as error:
+            except (sqlite3.Error, UnicodeDecodeError, Damaged) as error:
                 mine.close()
                 reason = self._damage(error)
             finally:
@@ -141,7 +141,7 @@ class Store:
             with self._exclusive():
                 try:
                     result = self._transaction(self._current(), work, durable)
-                except (sqlite3.Error, Damaged) as error:
+                except (sqlite3.Error, UnicodeDecodeError, Damaged) as error:
                     reason = self._damage(error)
                     self._mend(reason)
                     continue
@@ -284,8 +284,6 @@ class Store:
         fresh = salvage.beside(self.path, ".fresh")
         fresh.unlink(missing_ok=True)
         with closing(sqlite3.connect(fresh, isolation_level=None)) as db:
-            db.create_function("seal", -1, schema.seal, deterministic=True)
-            db.execute(f"PRAGMA page_size = {schema.PAGE_SIZE}")
             db.execute("PRAGMA synchronous = EXTRA")
             schema.create(db, self.marks.id)
             db.execute("PRAGMA journal_mode = WAL")
@@ -320,10 +318,14 @@ class Store:
             if version > 1 << 16:
                 raise Damaged("the file's head is damaged")
             raise Misconfigured(f"journal {self.path} has format {version}, this release reads {schema.SCHEMA_VERSION}: update Trunkline")
+        if not schema.is_whole(db):
+            raise Damaged("the description of the tables is damaged")
         if self.path.stat().st_size <= _CHECK_UP_TO:
             require_sound(db)
         if (table := schema.first_difference(db)) is not None:
-            raise Damaged(f"the two copies of table '{table}' differ")
+            raise Damaged(f"table '{table}' differs from its copy or its index")
+        if wal.torn:
+            salvage.leave_room(db, marks_file.load(self._marks_path))
         self._checked = True
 
     def _mend(self, reason: str) -> None:
@@ -338,9 +340,9 @@ class Store:
         except sqlite3.Error as error:
             raise RetryLater(f"journal {self.path} is damaged ({reason}) and cannot be mended now: {error}") from error
 
-    def _damage(self, error: sqlite3.Error | Damaged) -> str:
+    def _damage(self, error: sqlite3.Error | UnicodeDecodeError | Damaged) -> str:
         """Return what is damaged; raise what else the error means."""
-        if isinstance(error, Damaged):
+        if not isinstance(error, sqlite3.Error):  # SQLite quotes damaged names in its messages
             return str(error)
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if code is not None else None
