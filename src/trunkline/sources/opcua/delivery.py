@@ -33,6 +33,11 @@ class Counters:
     nodes_refused: int = 0
 
 
+def source_event(source: str, now: int, kind: str, text: str, **attributes: Value) -> Event:
+    """Return an event that a source has to tell."""
+    return Event(id=str(uuid7()), type=kind, time=now, gateway_time=now, source=source, text=text, attributes=attributes)
+
+
 class Chunk(NamedTuple):
     """Readings that are confirmed together; `sequence` is the notification message they came in, None if in none."""
 
@@ -69,9 +74,7 @@ class Outbox:
 
     def tell(self, kind: str, text: str, **attributes: Value) -> None:
         """Append an event of the source itself."""
-        now = self.now()
-        event = Event(id=str(uuid7()), type=kind, time=now, gateway_time=now, source=self.source, text=text, attributes=attributes)
-        self.events.append(event)
+        self.events.append(source_event(self.source, self.now(), kind, text, **attributes))
 
     def heard(self) -> None:
         """Note that the server spoke: tags without a reading are unchanged."""

@@ -8,6 +8,7 @@ the server's own queues take over.
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from asyncua import ua
 
@@ -84,9 +85,13 @@ class Subscription:
         wanted.MaxNotificationsPerPublish = MESSAGE_READINGS
         wanted.PublishingEnabled = True
         created = (await self._session.request(request, ua.CreateSubscriptionResponse)).Parameters
-        self._id = created.SubscriptionId
+        self._id = int(created.SubscriptionId)
         self._silence = created.RevisedPublishingInterval / 1000 * created.RevisedMaxKeepAliveCount
-        await self._monitor(range(len(self._items)))
+        try:
+            await self._monitor(range(len(self._items)))
+        except UaStatusCodeError:
+            await self._delete()
+            raise
         self._publishers = PUBLISH_REQUESTS
         for number in range(PUBLISH_REQUESTS):
             self._session.run(self._publish, f"publish {number}")
@@ -122,6 +127,12 @@ class Subscription:
         self._refused = refused
         self._counters.nodes_refused = len(refused)
         self._session.changed.set()
+
+    async def _delete(self) -> None:
+        request = ua.DeleteSubscriptionsRequest()
+        request.Parameters.SubscriptionIds = [self._id]
+        with suppress(UaStatusCodeError):
+            await self._session.request(request, ua.DeleteSubscriptionsResponse)
 
     async def _create_items(self, some: Sequence[tuple[int, ua.NodeId]]) -> list[int]:
         request = ua.CreateMonitoredItemsRequest()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from asyncua import ua
 
+from trunkline.model.events import Event
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Reading
 from trunkline.sources.opcua.addresses import UnknownNamespace
@@ -29,6 +30,7 @@ class Polling:
         self._counters = counters
         self._known: list[tuple[Item, ua.NodeId]] = []
         self._unknown: list[Item] = []
+        self._events: list[Event] = []
         self._due = 0.0
         self._reload = 0.0
 
@@ -36,6 +38,10 @@ class Polling:
         """Find out which variables can be asked for; the first scan is due at once."""
         self._due = asyncio.get_running_loop().time()
         self._resolve()
+
+    def tell(self, event: Event) -> None:
+        """Hand over an event with the next scan."""
+        self._events.append(event)
 
     async def read(self) -> ReadBatch:
         """Wait until a scan is due and return its readings. Raises SourceUnavailable."""
@@ -54,7 +60,8 @@ class Polling:
             readings.extend(item.readings(data, now)[0])
         for item in self._unknown:
             readings.extend(item.bad(Quality.BAD_UNKNOWN_ADDRESS, now))
-        return ReadBatch(readings)
+        events, self._events = self._events, []
+        return ReadBatch(readings, events)
 
     def _resolve(self) -> None:
         self._known, self._unknown = [], []

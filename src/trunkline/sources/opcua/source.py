@@ -6,7 +6,7 @@ from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.sources.opcua.addresses import UnknownNamespace
 from trunkline.sources.opcua.browsing import browse
 from trunkline.sources.opcua.config import OpcUaConfig
-from trunkline.sources.opcua.delivery import Counters
+from trunkline.sources.opcua.delivery import Counters, source_event
 from trunkline.sources.opcua.items import Item, items_of
 from trunkline.sources.opcua.monitoring import Subscription
 from trunkline.sources.opcua.polling import Polling
@@ -57,21 +57,18 @@ class OpcUaSource:
         self._session = session
 
     async def _start_reader(self, session: Session) -> Subscription | Polling:
+        polling = Polling(session, self._config, self._context, self._items, self.counters)
         if self._config.mode == "subscribe":
             subscription = Subscription(session, self._config, self._context, self._items, self.counters)
             try:
                 await subscription.start()
             except UaStatusCodeError as error:
-                _log.warning(
-                    "source %s: %s refuses to subscribe (%s): polling every %g s instead",
-                    self._config.id,
-                    self._config.endpoint,
-                    status_name(error.code),
-                    self._config.poll_interval,
-                )
+                refusal = f"{self._config.endpoint} refuses to subscribe ({status_name(error.code)})"
+                why = f"{refusal}: polled every {self._config.poll_interval:g} s"
+                _log.warning("source %s: %s", self._config.id, why)
+                polling.tell(source_event(self._config.id, self._context.now(), "SUBSCRIPTION_REFUSED", why))
             else:
                 return subscription
-        polling = Polling(session, self._config, self._context, self._items, self.counters)
         await polling.start()
         return polling
 

@@ -57,7 +57,7 @@ class DeviceServer:
     max_per_read: int = 0
     max_monitored_per_call: int = 0
     max_per_browse: int = 0
-    subscriptions: bool = True
+    refused: str = ""
 
     def __post_init__(self) -> None:
         self.largest: dict[str, int] = {}
@@ -171,12 +171,12 @@ class DeviceServer:
             device._guard(session, "read", "NodesToRead", device.max_per_read)
             device._guard(session, "create_monitored_items", "ItemsToCreate", device.max_monitored_per_call)
             device._guard(session, "browse", "NodesToBrowse", device.max_per_browse)
-            if not device.subscriptions:
+            if device.refused:
 
                 async def refuse(*_: Any, **__: Any) -> None:
                     raise BadServiceUnsupported
 
-                session.create_subscription = refuse  # type: ignore[method-assign,assignment]  # a server without this service
+                setattr(session, device.refused, refuse)
             return session
 
         iserver.create_session = create_limited  # type: ignore[method-assign]  # the library has no hook for limits

@@ -59,14 +59,20 @@ async def test_respects_operation_limits(connected: Connected) -> None:
         await asyncio.to_thread(device.stop)
 
 
-async def test_falls_back_to_polling(connected: Connected) -> None:
-    """TD-17: a server without subscriptions is polled."""
-    device = await asyncio.to_thread(DeviceServer(subscriptions=False).start)
+@pytest.mark.parametrize("refused", ["create_subscription", "create_monitored_items"])
+async def test_falls_back_to_polling(refused: str, connected: Connected) -> None:
+    """TD-17: a server without subscriptions, or without monitored items, is polled, and says so once."""
+    device = await asyncio.to_thread(DeviceServer(refused=refused).start)
     try:
         node = device.add("Polled", 1.0)
         async with connected(settings(device.endpoint, [tag("P.A", node), tag("P.B", "ns=2;s=None")])) as source:
             assert not source.subscribed
-            found = await first_of(source, "P.A", "P.B")
+            assert device.server is not None
+            assert not device.server.iserver.subscription_service.subscriptions
+            async with asyncio.timeout(WAIT):
+                first = await source.read()
+            assert [event.type for event in first.events] == ["SUBSCRIPTION_REFUSED"]
+            found = {reading.tag: reading for reading in first.readings}
             assert (found["P.A"].value, found["P.B"].quality) == (1.0, Quality.BAD_UNKNOWN_ADDRESS)
             device.set("Polled", 2.0)
             await read_until(source, lambda readings: any(reading.value == 2.0 for reading in readings))
