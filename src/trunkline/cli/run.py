@@ -66,9 +66,31 @@ def gateway(file: SiteFile, gateway_id: Annotated[str, typer.Option("--id", help
 
 
 @app.command()
+def adapter() -> None:
+    """Run one source by itself; its configuration is in CONFIG_JSON."""
+    logs.configure(as_json=True)
+    from trunkline.gateway.adapter import make_adapter, read_config  # noqa: PLC0415
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        config = read_config()
+        _held.append(hold_place(Path(config.output.data_dir), f"gateway:{config.adapter_id}"))
+        await make_adapter(config).run(stop)
+
+    try:
+        asyncio.run(main())
+    except Misconfigured as error:
+        fail(str(error), 2)
+
+
+@app.command()
 def worker(file: SiteFile, member: Annotated[str, typer.Option(help="name of this worker in its group")] = "worker-0") -> None:
     """Validate what gateways sent."""
     site = _open(file, f"worker:{member}")
+    from trunkline.log.housekeeping import Housekeeper  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
     from trunkline.processing.runtime import StepRunner  # noqa: PLC0415
     from trunkline.processing.validate import ValidateStep  # noqa: PLC0415
@@ -79,8 +101,10 @@ def worker(file: SiteFile, member: Annotated[str, typer.Option(help="name of thi
         lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation),
         member,
     )
+    stop = stop_event()
     try:
-        runner.run(stop_event())
+        Housekeeper(open_site_log(site.config.log, site.data_dir), ("validate", "historian"), stop).start()
+        runner.run(stop)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
 

@@ -86,9 +86,8 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
     people.print(table)
     for name, one in gateways.items():
         link = "up" if one.link.state == "up" else f"down since {times.to_iso(one.link.since_us)}: {one.link.error}"
-        people.print(
-            f"{name}: link {link}; {one.buffer.waiting:,} records wait; {one.buffer.bytes / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
-        )
+        room = f"{one.buffer.bytes / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
+        people.print(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}")
 
 
 @outbox.command("list")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from trunkline.config.site import LogConfig
 from trunkline.log.journal.journal import Journal
-from trunkline.log.port import Log
 from trunkline.log.topics import Layout
 from trunkline.model import times
 
@@ -14,7 +13,7 @@ def layout_of(config: LogConfig) -> Layout:
     return Layout(config.layout, config.partitions)
 
 
-def open_site_log(config: LogConfig, data_dir: Path) -> Log:
+def open_site_log(config: LogConfig, data_dir: Path) -> Journal:
     """Open the site log, creating its topics. Raises Misconfigured when its partitions differ from the configuration (PD-18)."""
     directory = data_dir / "site"
     directory.mkdir(parents=True, exist_ok=True)

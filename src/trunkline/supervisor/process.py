@@ -12,9 +12,9 @@ import psutil
 from trunkline.model import times
 
 FIRST_PAUSE: Final = 0.2
-LAST_PAUSE: Final = 30.0
+LAST_PAUSE: Final = 15.0
 #: A role that ran this long starts again without a pause.
-HEALTHY_SECONDS: Final = 20.0
+HEALTHY_SECONDS: Final = 5.0
 
 
 class RoleProcess:
@@ -28,7 +28,7 @@ class RoleProcess:
 
     def __init__(self, name: str, command: Sequence[str], log_file: Path) -> None:
         self.name = name
-        self._command = list(command)
+        self.command = list(command)
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -72,7 +72,7 @@ class RoleProcess:
     def _start(self) -> None:
         with self._log_file.open("ab") as output:
             # a session of its own: Ctrl-C goes to the supervisor alone, which then stops the roles in order
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
         self._started = time.monotonic()
         self.since_us = times.now()
 

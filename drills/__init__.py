@@ -1,0 +1,1 @@
+"""Fault drills: kill, cut, fill real processes, then compare everything with the ground truth."""

@@ -1,0 +1,254 @@
+"""Compares what the devices showed, what the edge acknowledged, and where it ended.
+
+Every reading that the edge journal holds was acknowledged to its device or broker. Each must be in the historian or in a dead letter, once;
+equal repeats of the journal (an MQTT redelivery) may be stored once. Nothing may be there that the journal does not hold. On top, against
+the lab's ground truth: every MQTT sample that the broker took must be in the journal, every OPC UA reading must be one that the server had,
+and every Modbus value one that the registers showed at that time.
+"""
+
+import io
+import math
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fastavro
+
+from trunkline.config.loading import Site
+from trunkline.historian.reader import Reader
+from trunkline.lab.truth import Acknowledged, Sample, read_truth
+from trunkline.lab.vocabulary import ProtocolName
+from trunkline.ledger.coverage import Coverage
+from trunkline.log.codec import columns as codec
+from trunkline.log.codec.schemas import FRAME_BYTES, PARSED, SINGLE_ID
+from trunkline.log.journal.journal import Journal
+from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.port import Log, StoredRecord
+from trunkline.model import times
+from trunkline.model.reading import Category, Kind, Value
+from trunkline.processing.deadletter import ORIGINAL
+
+_PAGE = 500
+_EVERYTHING = 100_000_000
+_END_OF_TIME = times.from_iso("2200-01-01T00:00:00Z")
+#: A Modbus request takes at most its timeout; the value may be as old as the request.
+_ANSWER_TIME = 5 * times.SECOND
+#: The lab's broker stops with the lab: what it took in its last moments it may not have handed over yet.
+_LAST_MOMENTS = 5 * times.SECOND
+
+
+class Item(NamedTuple):
+    """A reading as it is compared: quality may get worse on the way, the rest may not change."""
+
+    tag: str
+    time: int
+    value: Value
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the checker counted. `examples` names a few of each kind."""
+
+    acknowledged: int = 0
+    stored: int = 0
+    rejected: int = 0
+    lost: int = 0
+    doubled: int = 0
+    invented: int = 0
+    inversions: int = 0
+    missing_from_truth: int = 0
+    not_in_truth: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.lost or self.doubled or self.invented or self.inversions or self.missing_from_truth or self.not_in_truth)
+
+    def example(self, what: str, item: object) -> None:
+        """Keep a few examples."""
+        if len(self.examples) < 20:
+            self.examples.append(f"{what}: {item}")
+
+
+def check(site: Site, conninfo: str, truth: Path) -> Findings:
+    """Compare journal, dead letters, historian and ground truth of a site at rest."""
+    findings = Findings()
+    gateway = site.config.gateways[0].id
+    edge = open_edge_journal(site.config.log, site.data_dir, gateway)
+    log = open_site_log(site.config.log, site.data_dir)
+    layout = layout_of(site.config.log)
+    try:
+        journal, sources = _journal_items(edge, layout.topic(Category.TELEMETRY, "raw"))
+        findings.inversions = _inversions(log, layout.topic(Category.TELEMETRY, "clean"))
+        dead = Counter(_dead_items(log, layout.topic(Category.TELEMETRY, "dead")))
+    finally:
+        log.close()
+        edge.close()
+    stored = Counter(_stored_items(conninfo, {item.tag for item in journal}))
+    findings.acknowledged = sum(journal.values())
+    findings.stored = sum(stored.values())
+    findings.rejected = sum(dead.values())
+    _compare(journal, stored, dead, findings)
+    _compare_with_truth(journal, sources, site, truth, findings)
+    return findings
+
+
+def _pages(log: Log | Journal, topic: str) -> Iterator[list[StoredRecord]]:
+    for at, (first, _) in log.bounds(topic).items():
+        position = first
+        while records := log.read(at, position, _PAGE):
+            position = records[-1].offset + 1
+            yield records
+
+
+def _items(columns: codec.Columns) -> Iterator[tuple[Item, str]]:
+    tags, sources, kinds = columns.tags, columns.sources, columns.kinds.tolist()
+    rows = zip(columns.tag.tolist(), columns.time.tolist(), columns.source.tolist(), columns.absent.tolist(), strict=True)
+    number, integer = columns.number.tolist(), columns.integer.tolist()
+    for place, (tag, time, source, absent) in enumerate(rows):
+        kind = kinds[tag]
+        if absent:
+            value: Value = None
+        elif kind == Kind.DOUBLE:
+            value = number[place]
+        elif kind == Kind.TEXT:
+            value = columns.text[place]
+        else:
+            value = bool(integer[place]) if kind == Kind.BOOLEAN else integer[place]
+        yield Item(tags[tag], time, value), sources[source]
+
+
+def _journal_items(edge: Journal, topic: str) -> tuple[Counter[Item], dict[str, str]]:
+    found: Counter[Item] = Counter()
+    sources: dict[str, str] = {}
+    for records in _pages(edge, topic):
+        for item, source in _items(codec.decode(records)):
+            found[item] += 1
+            sources[item.tag] = source
+    return found, sources
+
+
+def _dead_items(log: Log, topic: str) -> Iterator[Item]:
+    for records in _pages(log, topic):
+        for record in records:
+            original = record.header(ORIGINAL) or b""
+            single: Any = fastavro.schemaless_reader(io.BytesIO(original[FRAME_BYTES:]), PARSED[SINGLE_ID], None)
+            yield Item(single["tag"], times.from_datetime(single["source_time"]), single["value"])
+
+
+def _stored_items(conninfo: str, tags: Iterable[str]) -> Iterator[Item]:
+    reader = Reader(conninfo)
+    try:
+        for tag in tags:
+            raw = reader.raw(tag, times.EARLIEST, _END_OF_TIME, _EVERYTHING)
+            if raw is not None:
+                yield from (Item(tag, time, value) for time, value in zip(raw.time.tolist(), raw.values(), strict=True))
+    finally:
+        reader.close()
+
+
+def _inversions(log: Log, topic: str) -> int:
+    """Count readings that come after a younger one of the same tag and origin, repeats by range left out."""
+    inversions = 0
+    for at in log.bounds(topic):
+        seen: defaultdict[str, Coverage] = defaultdict(Coverage)
+        newest: dict[tuple[str, str], int] = {}
+        position = log.bounds(topic)[at][0]
+        while records := log.read(at, position, _PAGE):
+            position = records[-1].offset + 1
+            for record in records:
+                columns = codec.decode([record])
+                (head,) = columns.heads
+                if seen[head.origin].covers(head.lo, head.hi):
+                    continue
+                seen[head.origin].add(head.lo, head.hi)
+                for tag, seq in zip(columns.tag.tolist(), columns.seq.tolist(), strict=True):
+                    key = (head.origin, columns.tags[tag])
+                    inversions += seq < newest.get(key, -1)
+                    newest[key] = max(seq, newest.get(key, -1))
+    return inversions
+
+
+def _compare(journal: Counter[Item], stored: Counter[Item], dead: Counter[Item], findings: Findings) -> None:
+    for item, count in journal.items():
+        ended = stored[item] + dead[item]
+        if not ended:
+            findings.lost += 1
+            findings.example("lost", item)
+        elif ended > count:
+            findings.doubled += ended - count
+            findings.example("doubled", item)
+    for item in (stored + dead).keys() - journal.keys():
+        findings.invented += 1
+        findings.example("stored but never acknowledged", item)
+
+
+@dataclass(slots=True)
+class _Truth:
+    """The lab's ground truth, by protocol."""
+
+    acknowledged: set[int] = field(default_factory=set)
+    mqtt: list[tuple[int, int, Item]] = field(default_factory=list)  # written at, message number, reading
+    opcua: set[Item] = field(default_factory=set)
+    modbus: defaultdict[str, list[tuple[int, Value]]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, sample: Sample) -> None:
+        """Sort one sample in."""
+        for name, value in sample.v.items():
+            tag = f"{sample.a}.{name}"
+            match sample.p:
+                case ProtocolName.MQTT:
+                    self.mqtt.append((sample.w, sample.n, Item(tag, sample.t, value)))
+                case ProtocolName.OPCUA:
+                    self.opcua.add(Item(tag, sample.t, value))
+                case ProtocolName.MODBUS:
+                    self.modbus[tag].append((sample.w, value))
+
+
+def _read_truth(path: Path) -> _Truth:
+    truth = _Truth()
+    for record in read_truth(path):
+        if isinstance(record, Acknowledged):
+            truth.acknowledged.update(record.n)
+        elif isinstance(record, Sample):
+            truth.take(record)
+    return truth
+
+
+def _compare_with_truth(journal: Counter[Item], sources: dict[str, str], site: Site, path: Path, findings: Findings) -> None:
+    types = {source.id: source.type for gateway in site.config.gateways for source in site.sources(gateway.id)}
+    truth = _read_truth(path)
+    settled = max((written for written, _, _ in truth.mqtt), default=0) - _LAST_MOMENTS
+    for written, number, item in truth.mqtt:
+        if number in truth.acknowledged and written < settled and item not in journal:
+            findings.missing_from_truth += 1
+            findings.example("the broker took it, the gateway has it not", item)
+    # a stale mark repeats the last value under the gateway's time: some sample of the tag must have had that value
+    opcua_values = {(item.tag, item.value) for item in truth.opcua}
+    for item in journal:
+        if item.value is None:
+            continue
+        protocol = types[sources[item.tag]]
+        if protocol == "opcua" and item not in truth.opcua and (item.tag, item.value) not in opcua_values:
+            findings.not_in_truth += 1
+            findings.example("the server never had it", item)
+        elif protocol == "modbus" and not _was_shown(item, truth.modbus[item.tag]):
+            findings.not_in_truth += 1
+            findings.example("the registers never showed it then", item)
+
+
+def _was_shown(item: Item, samples: list[tuple[int, Value]]) -> bool:
+    """Return whether one of the samples in force within the answer time before the stamp had the value."""
+    place = bisect_right(samples, item.time, key=lambda sample: sample[0])
+    start = max(0, bisect_right(samples, item.time - _ANSWER_TIME, key=lambda sample: sample[0]) - 1)
+    return any(_same(item.value, value) for _, value in samples[start : place + 1])
+
+
+def _same(one: Value, other: Value) -> bool:
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9)
+    return one == other

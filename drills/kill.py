@@ -1,0 +1,96 @@
+"""The kill drill (P-117 to P-119, P-121): SIGKILL roles at random while the lab runs, then compare everything."""
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from drills.checker import check
+from drills.stage import Stage, say, stage
+from trunkline.cli.wiring import conninfo, embedded_server
+from trunkline.ledger.balance import unbalanced
+
+#: 239 units of seven tags every 335 ms: about 5,000 readings a second.
+FULL = {"units": 239, "period_ms": 335, "kills": 200, "pause": 1.5}
+SHORT = {"units": 24, "period_ms": 335, "kills": 15, "pause": 1.2}
+
+
+def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
+    """Kill and compare."""
+    return _drill(seed=seed, short=short, keep=keep, sabotage=None)
+
+
+def run_sabotaged(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
+    """The same with a historian that commits its positions before the data: passes only if the checker notices."""
+    return _drill(seed=seed, short=short, keep=keep and f"{keep}-sabotaged", sabotage="positions-before-data")
+
+
+def _drill(*, seed: int, short: bool, keep: str | None, sabotage: str | None) -> dict[str, Any]:
+    size = SHORT if short or sabotage else FULL
+    started = time.monotonic()
+    with (
+        nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="trunkline-drill-") as folder,
+        stage(Path(folder), units=int(size["units"]), period_ms=int(size["period_ms"]), seed=seed) as plant,
+    ):
+        if sabotage:
+            plant.supervisor.roles["historian"].command = [sys.executable, "-m", "drills.sabotage", str(plant.site.file)]
+        plant.wait_until_flowing()
+        victims = ("historian",) if sabotage else tuple(plant.supervisor.roles)
+        killed = _kill(plant, random.Random(seed), int(size["kills"]), float(size["pause"]), victims)
+        balance = plant.finish()
+        say("comparing journal, dead letters, historian and ground truth")
+        findings = check(plant.site, conninfo(plant.site), plant.truth)
+    passed = not findings.clean or not balance.balanced if sabotage else findings.clean and balance.balanced and balance.quiet
+    for example in (*findings.examples, *unbalanced(balance)[:5]):
+        say(example)
+    result: dict[str, Any] = {
+        "drill": "kill",
+        "seed": seed,
+        "kills": sum(killed.values()),
+        "by_role": killed,
+        "seconds": round(time.monotonic() - started, 1),
+        "readings": balance.totals["read"],
+        "acknowledged": findings.acknowledged,
+        "stored": findings.stored,
+        "lost": findings.lost,
+        "doubled": findings.doubled,
+        "invented": findings.invented,
+        "inversions": findings.inversions,
+        "missing_from_truth": findings.missing_from_truth,
+        "not_in_truth": findings.not_in_truth,
+        "rejected": findings.rejected,
+        "deduplicated": balance.totals["deduplicated"],
+        "dropped": balance.totals["dropped"],
+        "ledger_balanced": balance.balanced,
+        "passed": passed,
+    }
+    if sabotage:
+        result |= {"sabotage": sabotage, "caught": passed}
+    return result
+
+
+def _kill(plant: Stage, chance: random.Random, kills: int, pause: float, victims: tuple[str, ...]) -> dict[str, int]:
+    killed = dict.fromkeys(victims, 0)
+    while sum(killed.values()) < kills:
+        plant.tend(chance.uniform(0.2, 2 * pause - 0.2))
+        name = chance.choice(victims)
+        pid = _pid(plant, name, chance)
+        if pid is None:
+            continue
+        os.kill(pid, signal.SIGKILL)
+        killed[name] += 1
+        if sum(killed.values()) % 20 == 0:
+            say(f"{sum(killed.values())} of {kills} kills")
+    return killed
+
+
+def _pid(plant: Stage, name: str, chance: random.Random) -> int | None:
+    """Return the process to kill; for the database it is the server itself as often as its keeper."""
+    if name == "database" and chance.random() < 0.5:
+        return embedded_server(plant.site).pid()
+    return plant.supervisor.roles[name].pid

@@ -1,0 +1,57 @@
+"""Deletes what the site log has kept long enough, never what a consumer has yet to read."""
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from trunkline.log.journal.journal import Journal
+from trunkline.log.port import Log, Positions
+from trunkline.model import times
+from trunkline.model.errors import RetryLater
+
+log = structlog.get_logger("trunkline.log")
+
+PERIOD_SECONDS: Final = 60.0
+
+
+def keep_positions(site: Log, groups: Sequence[str]) -> Positions:
+    """Return, for each partition that one of the groups reads, the lowest offset that is still needed."""
+    needed: Positions = {}
+    for group in groups:
+        for at, offset in site.committed(group).items():
+            needed[at] = min(offset, needed.get(at, offset))
+    return needed
+
+
+def sweep(site: Journal, groups: Sequence[str], now: int) -> int:
+    """Delete what is beyond its retention; return how many records went."""
+    return sum(gone.records for gone in site.enforce_retention(now, keep_positions(site, groups)).values())
+
+
+class Housekeeper(threading.Thread):
+    """Sweeps the site log once a minute.
+
+    Args:
+        site: the site log's journal.
+        groups: consumer groups whose unread records are kept whatever their age.
+        stop: ends the thread.
+    """
+
+    def __init__(self, site: Journal, groups: Sequence[str], stop: threading.Event) -> None:
+        super().__init__(name="housekeeper", daemon=True)
+        self._site = site
+        self._groups = groups
+        self._stop_event = stop
+
+    def run(self) -> None:
+        """Sweep until stopped."""
+        while not self._stop_event.wait(PERIOD_SECONDS):
+            try:
+                gone = sweep(self._site, self._groups, times.now())
+            except RetryLater as error:
+                log.warning("retention has to wait", error=str(error))
+                continue
+            if gone:
+                log.info("records beyond their retention were deleted", records=gone)
