@@ -23,7 +23,7 @@ from trunkline.lab.opcua_device import PATH, OpcUaDevice
 from trunkline.lab.simulation import MAX_LITRES_PER_SECOND, Simulation, qualities
 from trunkline.lab.state import Reservation
 from trunkline.lab.truth import FaultSwitched, Run, Stopped, TruthWriter
-from trunkline.lab.vocabulary import ALARMS, EVENTS, PROTOCOLS, ProtocolName, Unit, plant_units
+from trunkline.lab.vocabulary import ALARMS, EVENTS, PROTOCOLS, TAG_NAMES, ProtocolName, Unit, plant_units
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured
 
@@ -181,7 +181,7 @@ class Plant:
             await device.show(group, frame, self._tick())
             await asyncio.sleep(max(0.0, due + spread * (position + 1) / len(portions) - loop.time()))
         self.report.cycles += 1
-        self.report.readings += len(self.units) * 7
+        self.report.readings += len(self.units) * len(TAG_NAMES)
 
     def _tick(self) -> int:
         """Return the present, µs UTC; later than ever before in this run, also when the clock is set back."""

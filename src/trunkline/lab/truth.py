@@ -23,8 +23,10 @@ MQTT, `Sample` with `p: mqtt`, and `Message` for events and alarms:
     `Refused` holds `n`, it was never sent. `Run.durable_broker` says whether the broker keeps messages over its own restart.
 Counters and times:
     Cycle numbers `c`, message numbers `n`, message ids and TOTAL never repeat or go back, restarts included. Source times of a unit only go
-    back when a `Fault` of its clock begins or ends.
-`Fault` records say when which fault was switched on or off; `Run` and `Stopped` when the lab came and went.
+    back when a fault of its clock begins or ends.
+While a unit is unplugged its Modbus and MQTT devices show nothing, and its OPC UA values are null with Bad_NoCommunication; while a whole
+protocol is unplugged or silent its devices go on as before, and MQTT messages wait at the broker for persistent subscribers.
+`FaultSwitched` records say when which fault was switched on or off; `Run` and `Stopped` when the lab came and went.
 """
 
 import os
@@ -36,7 +38,6 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from trunkline.lab.vocabulary import ProtocolName
-from trunkline.model import times
 from trunkline.model.errors import CorruptData
 from trunkline.model.reading import Value
 
@@ -208,6 +209,8 @@ def read_truth(path: Path) -> Iterator[TruthRecord]:
     torn = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return  # torn by a kill, or still being written
             try:
                 record = _DECODER.decode(line)
             except msgspec.MsgspecError as error:
@@ -249,31 +252,37 @@ class TrueValue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A whole truth file in memory.
+    """A truth file as a checker wants it: what was shown, and whether a reader must have it. Records are read only when asked for.
 
     Attributes:
-        records: all of them, in order.
+        path: the file.
         acknowledged: numbers of the messages that the broker took.
         refused: numbers of the messages never sent.
     """
 
-    records: tuple[TruthRecord, ...]
+    path: Path
     acknowledged: frozenset[int]
     refused: frozenset[int]
 
     @classmethod
     def load(cls, path: Path) -> "Truth":
-        """Read a whole file. Raises CorruptData."""
-        records = tuple(read_truth(path))
-        return cls(
-            records,
-            frozenset(n for record in records if isinstance(record, Acknowledged) for n in record.n),
-            frozenset(n for record in records if isinstance(record, Refused) for n in record.n),
-        )
+        """Read what was acknowledged in a file; what is acknowledged later is not owed. Raises CorruptData."""
+        acknowledged: set[int] = set()
+        refused: set[int] = set()
+        for record in read_truth(path):
+            if isinstance(record, Acknowledged):
+                acknowledged.update(record.n)
+            elif isinstance(record, Refused):
+                refused.update(record.n)
+        return cls(path, frozenset(acknowledged), frozenset(refused))
+
+    def records(self) -> Iterator[TruthRecord]:
+        """Yield all records, in order. Raises CorruptData."""
+        return read_truth(self.path)
 
     def values(self, protocol: ProtocolName | None = None) -> Iterator[TrueValue]:
         """Yield each value shown, of one protocol or of all, in the order of showing; those never sent are left out."""
-        for record in self.records:
+        for record in self.records():
             if not isinstance(record, Sample) or (protocol and record.p != protocol) or record.n in self.refused:
                 continue
             owed = record.p != ProtocolName.MQTT or record.n in self.acknowledged
@@ -283,11 +292,6 @@ class Truth:
 
     def messages(self) -> Iterator[tuple[Message, bool]]:
         """Yield each event and alarm, and whether the broker took it; those never sent are left out."""
-        for record in self.records:
+        for record in self.records():
             if isinstance(record, Message) and record.n not in self.refused:
                 yield record, record.n in self.acknowledged
-
-
-def wall() -> int:
-    """Return the wall clock for `w`, µs UTC."""
-    return times.now()

@@ -1,34 +1,29 @@
-"""A running plant read by independent clients, its truth compared with what they got, kills and restarts."""
+"""The devices of a running plant read by independent clients, and their truth compared with what those got."""
 
 import asyncio
 import json
-import signal
 import struct
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as paho
 import psutil
 import pytest
 from asyncua import ua
 from asyncua.client.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 from pymodbus.client import AsyncModbusTcpClient
-from tests.lab.harness import PATIENCE, PlantProcess, alive, eventually, spared_ports
+from tests.lab.harness import PATIENCE, PlantProcess, check_mqtt, eventually, fault, subscriber
 from typer.testing import CliRunner
 
 from trunkline.lab.cli import app
 from trunkline.lab.control import Endpoints, Request, read_endpoints, request
 from trunkline.lab.modbus_device import PRESSURE_SCALE, REGISTERS_PER_UNIT, TEMPERATURE_SCALE
 from trunkline.lab.opcua_device import NAMESPACE
-from trunkline.lab.truth import Acknowledged, FaultSwitched, Run, Sample, Stopped, TrueValue
+from trunkline.lab.truth import FaultSwitched, Sample
 from trunkline.lab.vocabulary import TAG_NAMES, ProtocolName, plant_units
 from trunkline.model import times
-from trunkline.model.quality import Quality, from_short
+from trunkline.model.quality import Quality
 from trunkline.model.reading import Value
 
 UNITS = plant_units(7)
@@ -46,12 +41,6 @@ async def until(condition: Callable[[], bool], what: str) -> None:
                 await asyncio.sleep(0.02)
     except TimeoutError:
         pytest.fail(f"not within {PATIENCE:g} s: {what}")
-
-
-def fault(plant: PlantProcess, *arguments: str) -> str:
-    result = CliRunner().invoke(app, ["fault", *arguments, "--directory", str(plant.directory)])
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +96,7 @@ async def test_modbus_shows_what_the_truth_says(plant: PlantProcess) -> None:
     read = times.now()
     await until(lambda: max(value.wall for value in plant.truth().values(ProtocolName.MODBUS)) > read + times.SECOND // 2, "a later cycle")
     samples: dict[str, list[Sample]] = defaultdict(list)
-    for record in plant.truth().records:
+    for record in plant.truth().records():
         if isinstance(record, Sample) and record.p is ProtocolName.MODBUS:
             samples[record.a].append(record)
     for path, before, after, values, heartbeat in reads:
@@ -230,65 +219,6 @@ async def test_opcua_kinds_and_unplugged_unit(plant: PlantProcess) -> None:
 # ---- MQTT ----
 
 
-class Subscriber:
-    """A plain client with a persistent session at QoS 1."""
-
-    def __init__(self, port: int, name: str = "checker") -> None:
-        self.messages: list[tuple[str, dict[str, Any]]] = []
-        self._subscribed = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
-        self._client.on_connect = self._subscribe
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = lambda _client, _data, message: self.messages.append((message.topic, json.loads(message.payload)))
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-
-    def _subscribe(self, *_: object) -> None:
-        self._client.subscribe("plant/#", qos=1)
-
-    def wait(self) -> "Subscriber":
-        assert self._subscribed.wait(PATIENCE)
-        return self
-
-    def of(self, channel: str) -> list[dict[str, Any]]:
-        return [body for topic, body in list(self.messages) if topic.endswith(f"/{channel}")]
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-@contextmanager
-def subscriber(port: int) -> Iterator[Subscriber]:
-    client = Subscriber(port)
-    try:
-        yield client.wait()
-    finally:
-        client.close()
-
-
-def seen_values(client: Subscriber) -> set[tuple[str, int, Value, str]]:
-    seen = set()
-    for topic, body in list(client.messages):
-        if topic.endswith("/telemetry"):
-            asset, time = ".".join(topic.split("/")[1:4]), times.from_iso(body["time"])
-            for name, told in body["values"].items():
-                seen.add((f"{asset}.{name}", time, told["value"], told["quality"]))
-    return seen
-
-
-def check_mqtt(values: list[TrueValue], client: Subscriber, first: int, last: int) -> int:
-    """Everything owed between two times arrived; nothing arrived that is not in the truth. Returns how much was owed."""
-    seen = seen_values(client)
-    true = {(v.tag, v.time, v.value): v for v in values}
-    assert {entry[:3] for entry in seen} <= set(true)
-    assert all(from_short(quality) == true[tag, time, value].quality for tag, time, value, quality in seen)
-    arrived = {entry[:3] for entry in seen}
-    owed = {(v.tag, v.time, v.value) for v in values if v.owed and first <= v.wall <= last}
-    assert owed <= arrived
-    return len(owed)
-
-
 def test_mqtt_subscriber_gets_all_that_was_acknowledged(plant: PlantProcess) -> None:
     """P-8, P-9, truth: everything the broker took arrives; nothing else does; ids are UUIDs and unique."""
     with subscriber(read_endpoints(plant.directory).mqtt_port) as client:
@@ -338,7 +268,7 @@ def test_wrong_clock_and_frozen_values_are_seen(plant: PlantProcess) -> None:
             return bool(recent) and times.from_iso(recent[-1]["time"]) < times.now() + times.MINUTE
 
         eventually(right, "the right time")
-    switched = [r for r in plant.truth().records if isinstance(r, FaultSwitched) and r.fault == "clock"]
+    switched = [r for r in plant.truth().records() if isinstance(r, FaultSwitched) and r.fault == "clock"]
     assert [r.on for r in switched[-2:]] == [True, False]
 
 
@@ -381,123 +311,3 @@ def test_fault_commands_tell_what_they_did(plant: PlantProcess) -> None:
     with pytest.raises(Exception, match="wrong token"):
         request(other, Request(op="clear"))
     assert len(fault(plant, "list").splitlines()) == 2
-
-
-# ---- coming and going ----
-
-
-@pytest.fixture
-def own_plant(tmp_path: Path) -> Iterator[Callable[..., PlantProcess]]:
-    made: list[PlantProcess] = []
-
-    def make(*options: str) -> PlantProcess:
-        made.append(PlantProcess(tmp_path / "lab", "--units", "3", "--period-ms", "50", *options))
-        return made[-1]
-
-    yield make
-    for process in made:
-        process.close()
-
-
-def check_orderly_end(plant: PlantProcess) -> None:
-    """SIGTERM ends with status 0, the truth says so, everything on its way was acknowledged, no process stays."""
-    broker = broker_pid(plant)
-    assert plant.end(signal.SIGTERM) == 0
-    assert not alive(broker)
-    records = plant.truth().records
-    assert isinstance(records[-1], Stopped)
-    begin = max(at for at, record in enumerate(records) if isinstance(record, Run))
-    taken = {n for record in records if isinstance(record, Acknowledged) for n in record.n}
-    assert {record.n for record in records[begin:] if isinstance(record, Sample) and record.n} <= taken
-    assert "readings shown" in plant.output
-
-
-def broker_pid(plant: PlantProcess) -> int:
-    pid: int = json.loads((plant.directory / "broker" / "broker.json").read_text())["pid"]
-    return pid
-
-
-def test_sigkill_and_restart(own_plant: Callable[..., PlantProcess]) -> None:
-    """A killed plant takes its broker along, comes back on its ports, repeats no number, loses nothing acknowledged."""
-    plant = own_plant()
-    ports = plant.start(*spared_ports())
-    same = [
-        f"--{name}-port={port}" for name, port in (("modbus", ports.modbus_port), ("opcua", ports.opcua_port), ("mqtt", ports.mqtt_port))
-    ]
-    client = Subscriber(ports.mqtt_port).wait()
-    first = times.now()
-    eventually(lambda: len(client.of("telemetry")) > 10, "messages")
-    client.close()  # the broker must now keep everything for it
-    broker = broker_pid(plant)
-    absent = times.now()
-    eventually(lambda: any(v.owed and v.wall > absent + times.SECOND // 2 for v in plant.truth().values(ProtocolName.MQTT)), "more")
-    plant.end(signal.SIGKILL)
-    eventually(lambda: not alive(broker), "the broker ends with the plant")
-    killed = times.now()
-    again = plant.start(*same)
-    assert (again.modbus_port, again.opcua_port, again.mqtt_port) == (ports.modbus_port, ports.opcua_port, ports.mqtt_port)
-    back = Subscriber(again.mqtt_port).wait()
-    back.messages[:0] = client.messages
-    eventually(lambda: any(times.from_iso(b["time"]) > killed for b in back.of("telemetry")), "messages of the new run")
-    truth = plant.truth()
-    back.close()
-    if again.broker == "mosquitto":  # amqtt keeps sessions in memory only, and says so in the truth
-        assert check_mqtt(list(truth.values(ProtocolName.MQTT)), back, first, killed) > 100
-    runs = [at for at, record in enumerate(truth.records) if isinstance(record, Run)]
-    assert len(runs) == 2
-    before, after = ([r for r in part if isinstance(r, Sample)] for part in (truth.records[: runs[1]], truth.records[runs[1] :]))
-    assert min(r.c for r in after) > max(r.c for r in before)
-    assert min(r.n for r in after if r.n) > max(r.n for r in before)
-    assert min(r.t for r in after) > max(r.t for r in before)
-    totals = [r.v["TOTAL"] for r in before + after if r.a == "PLANT01.AREA01.UNIT_03"]
-    assert totals == sorted(totals, key=lambda total: int(total or 0))
-    assert not any(isinstance(record, Stopped) for record in truth.records[: runs[1]])
-    check_orderly_end(plant)
-
-
-def test_a_dead_broker_is_started_again(own_plant: Callable[..., PlantProcess]) -> None:
-    """Devices keep what they have to say until the broker is back; everything it took before and after is owed."""
-    plant = own_plant()
-    endpoints = plant.start(*spared_ports())
-    broker = broker_pid(plant)
-    psutil.Process(broker).kill()
-    eventually(lambda: broker_pid(plant) != broker, "another broker")
-    restarted = times.now()
-    eventually(lambda: any(v.owed and v.wall > restarted for v in plant.truth().values(ProtocolName.MQTT)), "acknowledged messages")
-    with subscriber(endpoints.mqtt_port) as client:
-        eventually(lambda: len(client.of("telemetry")) > 10, "messages")
-
-
-def test_fallback_broker(own_plant: Callable[..., PlantProcess]) -> None:
-    """Without mosquitto the lab starts amqtt in a process of its own, and QoS 1 works the same."""
-    plant = own_plant("--broker", "amqtt")
-    endpoints = plant.start(*spared_ports())
-    assert endpoints.broker == "amqtt"
-    with subscriber(endpoints.mqtt_port) as client:
-        first = times.now()
-        eventually(lambda: len(client.of("telemetry")) > 20, "messages")
-        last = times.now() - times.SECOND // 4
-        eventually(lambda: any(times.from_iso(b["time"]) > last + times.SECOND for b in client.of("telemetry")), "later messages")
-    values = list(plant.truth().values(ProtocolName.MQTT))
-    assert check_mqtt(values, client, first, last) > 20
-    check_orderly_end(plant)
-
-
-def test_one_plant_a_directory_and_port(plant: PlantProcess, tmp_path: Path) -> None:
-    """A second plant in the directory, or on its ports, says what to do."""
-    runner = CliRunner()
-    spare = spared_ports()
-    locked = runner.invoke(app, ["plant", "--directory", str(plant.directory), "--for", "1", *spare])
-    assert locked.exit_code == 1
-    assert "another plant runs in" in locked.output
-    taken = str(read_endpoints(plant.directory).modbus_port)
-    busy = runner.invoke(app, ["plant", "--directory", str(tmp_path), "--for", "1", *spare, "--modbus-port", taken])
-    assert busy.exit_code == 1
-    assert f"port {taken} for modbus" in busy.output
-
-
-@pytest.mark.parametrize(("options", "words"), [(["--period-ms", "9"], "shortest period"), (["--units", "0"], "units")])
-def test_settings_that_do_not_fit(tmp_path: Path, options: list[str], words: str) -> None:
-    result = CliRunner().invoke(app, ["plant", "--directory", str(tmp_path), *options])
-    assert result.exit_code != 0
-    assert words in result.output
