@@ -4,8 +4,8 @@ import struct
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.historian.support import PLACE, START, Edge, flush_of, reading
+
 from trunkline.historian.reader import Reader
 from trunkline.historian.writer import Writer
 from trunkline.model import times

@@ -50,10 +50,6 @@ class LedgerCounts:
         """Return the sum of one of `COUNTS`."""
         return sum(row[_PLACE[count]] for row in self._rows.values())
 
-    def hours(self) -> set[int]:
-        """Return the hours with stored readings."""
-        return {hour for (_, category, hour), row in self._rows.items() if category == Category.TELEMETRY and row[_PLACE["stored"]]}
-
     def parameters(self) -> list[ArrayParameter]:
         """Return the columns for `statements.ADD_TO_LEDGER`, in key order so that concurrent writers cannot dead-lock."""
         keys = sorted(self._rows)

@@ -15,6 +15,7 @@ from trunkline.historian.flush import Flush
 from trunkline.historian.pgbinary import FLOAT8, INT2, INT4, INT8, NULL, TIMESTAMPTZ, ArrayParameter
 from trunkline.historian.segments import BOOL, I32, I64, Readings
 from trunkline.log.codec.columns import Columns
+from trunkline.model import times
 from trunkline.model.reading import Kind
 
 _TEXT_ROW: Final = struct.Struct(">h iiiiii iq ih")
@@ -100,6 +101,14 @@ def text_rows(prepared: Prepared) -> bytes:
             encoded = text.encode()
             parts.append(len(encoded).to_bytes(4, "big") + encoded)
     return b"".join(parts)
+
+
+def clock_hours(prepared: Prepared) -> list[int]:
+    """Return the hours since 1970 that got segments."""
+    columns = prepared.flush.columns
+    numeric = prepared.keep & (columns.kinds[columns.tag] != Kind.TEXT)
+    hours: list[int] = np.unique(columns.time[numeric] // times.HOUR).tolist()
+    return hours
 
 
 def write_latest(cursor: psycopg.Cursor[Any], prepared: Prepared) -> None:

@@ -189,7 +189,7 @@ class Writer:
             store_statuses(cursor, flush.statuses)
             # rows shared with other writers come last: their locks are held for the commit alone
             cursor.execute(statements.ADD_TO_LEDGER, counts.parameters())
-            if hours := sorted(counts.hours()):
+            if hours := rows.clock_hours(prepared):
                 cursor.execute(statements.MARK_DIRTY, (hours,))
         return Outcome(
             stored=int(prepared.keep.sum()),

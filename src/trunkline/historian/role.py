@@ -1,0 +1,265 @@
+"""The historian's role: reads the clean topics, stores them, keeps the ledger, compacts and retires in the background."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from trunkline.config.site import HistorianConfig
+from trunkline.historian.burial import bury, bury_record
+from trunkline.historian.catalogue import SeriesInfo
+from trunkline.historian.compactor import Compactor
+from trunkline.historian.flush import Outcome, Refusal
+from trunkline.historian.gathering import Gathering, Made
+from trunkline.historian.retention import drop_old
+from trunkline.historian.writer import Writer
+from trunkline.log.port import Consumer, Log, Positions, StoredRecord, TopicPartition
+from trunkline.log.topics import Layout
+from trunkline.model import times
+from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.model.reading import Category
+
+_log = structlog.get_logger(__name__)
+
+GROUP: Final = "historian"
+#: A first reading after silence is stored after this long.
+_LINGER: Final = 0.1
+#: Values held in memory before a flush, whatever the configuration says.
+_MAX_BYTES: Final = 64_000_000
+_MAX_RECORDS: Final = 2_000
+_BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_COMPACT_EVERY: Final = 15.0
+_RETIRE_EVERY: Final = 3600.0
+
+
+@dataclass(slots=True)
+class HistorianStatus:
+    """What the role is doing; written by the role, read by anybody.
+
+    Attributes:
+        state: starting, running, waiting (PostgreSQL is away) or stopped.
+        error: why it waits.
+        waiting: readings polled and not stored yet.
+    """
+
+    state: str = "starting"
+    error: str | None = None
+    flushes: int = 0
+    stored: int = 0
+    events: int = 0
+    repeats: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    last_flush_us: int | None = None
+    segments_merged: int = 0
+
+    def count(self, outcome: Outcome) -> None:
+        """Take in one flush."""
+        self.state, self.error, self.waiting = "running", None, 0
+        self.flushes += 1
+        self.stored += outcome.stored
+        self.events += outcome.events
+        self.repeats += outcome.repeats
+        self.rejected += outcome.rejected
+        self.last_flush_us = times.now()
+
+
+def topics_of(layout: Layout) -> list[str]:
+    """Return the topics that the historian reads."""
+    clean = [layout.topic(category, "clean") for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM)]
+    return [*clean, layout.gateway_status, layout.overflow]
+
+
+def run_historian(
+    log: Log,
+    layout: Layout,
+    conninfo: str,
+    config: HistorianConfig,
+    stop: threading.Event,
+    *,
+    registry: Mapping[str, SeriesInfo] | None = None,
+    status: HistorianStatus | None = None,
+    member: str = "historian-0",
+) -> None:
+    """Run until `stop` is set; then what was polled is stored and the role ends.
+
+    Args:
+        log: the site log.
+        layout: names of topics.
+        conninfo: PostgreSQL connection string of a migrated database.
+        config: how long to gather, how long to keep.
+        stop: set to end.
+        registry: what the configuration knows of each tag.
+        status: kept up to date.
+        member: name in the consumer group; of two with one name the later takes over.
+
+    Raises:
+        Fenced: another historian took over; nothing of it was stored twice.
+        Misconfigured: the database was not migrated or refuses this role.
+    """
+    status = status or HistorianStatus()
+    background = threading.Thread(target=_maintain, args=(conninfo, config, stop, status), name="historian-maintenance", daemon=True)
+    with log.consumer(GROUP, topics_of(layout), member) as consumer, Writer(conninfo, registry) as writer:
+        background.start()
+        try:
+            _Loop(log, layout, config, consumer, writer, stop, status).run()
+        finally:
+            stop.set()
+            status.state = "stopped"
+            background.join()
+
+
+class _Loop:
+    """Polls and flushes."""
+
+    def __init__(
+        self,
+        log: Log,
+        layout: Layout,
+        config: HistorianConfig,
+        consumer: Consumer,
+        writer: Writer,
+        stop: threading.Event,
+        status: HistorianStatus,
+    ) -> None:
+        self._log = log
+        self._layout = layout
+        self._config = config
+        self._consumer = consumer
+        self._writer = writer
+        self._stop = stop
+        self._status = status
+        self._owned: set[TopicPartition] = set()
+        self._gathering = Gathering(layout)
+        self._due = 0.0
+        self._last_flush = 0.0
+
+    def run(self) -> None:
+        """Poll and flush until stopped; what is in memory at the end is stored if PostgreSQL is there."""
+        while not self._stop.is_set():
+            self._take_over()
+            if self._stop.is_set():
+                return
+            self._gather()
+            if self._is_due():
+                self._flush()
+        self._flush()
+
+    def _take_over(self) -> None:
+        """Own what the group assigns to this member; go on where the database says."""
+        assigned = self._consumer.assignment()
+        if assigned == self._owned:
+            return
+        self._gathering.clear()
+        for wait in self._attempts():
+            try:
+                self._consumer.seek(self._writer.take_over(assigned))
+            except RetryLater as error:
+                self._wait(wait, error)
+            else:
+                self._owned = assigned
+                self._status.state, self._status.error = "running", None
+                return
+
+    def _gather(self) -> None:
+        until_due = self._due - time.monotonic() if self._gathering.positions else self._config.flush_seconds
+        batch = self._consumer.poll(_MAX_RECORDS, max(0.0, min(until_due, 0.2)))
+        if not batch:
+            return
+        if not self._gathering.positions:
+            # quick after silence; under steady load as seldom as allowed, for longer runs
+            self._due = max(time.monotonic() + _LINGER, self._last_flush + self._config.flush_seconds)
+        self._gathering.add(batch)
+        self._status.waiting = self._gathering.readings
+
+    def _is_due(self) -> bool:
+        gathered = self._gathering
+        full = gathered.readings >= self._config.flush_readings or gathered.bytes >= _MAX_BYTES
+        return bool(gathered.positions) and (full or time.monotonic() >= self._due)
+
+    def _flush(self) -> None:
+        """Store what was gathered; while PostgreSQL is away nothing more is polled, so memory stays bounded."""
+        if not self._gathering.positions:
+            return
+        made = self._gathering.flush(self._bury_record)
+        for wait in self._attempts():
+            try:
+                outcome = self._write(made)
+            except RetryLater as error:
+                self._wait(wait, error)
+            else:
+                self._tell_lag(made.flush.positions)
+                self._last_flush = time.monotonic()
+                self._gathering.clear()
+                self._status.count(outcome)
+                return
+
+    def _tell_lag(self, positions: Positions) -> None:
+        """Commit positions to the log for those who watch the lag; the truth is in the database, so a failure costs nothing."""
+        try:
+            self._consumer.commit(positions)
+        except RetryLater as error:
+            _log.warning("positions are stored, but not shown in the log yet", error=str(error))
+
+    def _write(self, made: Made) -> Outcome:
+        while True:
+            try:
+                return self._writer.write(made.flush)
+            except Refusal as refusal:
+                _log.warning("records cannot be stored and go to the dead letters", reason=str(refusal))
+                bury(self._log, self._layout, made.flush, refusal, made.blocks, made.events)
+                made.flush.refuse(refusal)
+
+    def _bury_record(self, category: Category, record: StoredRecord, reason: str) -> None:
+        _log.warning("record cannot be decoded", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
+        for wait in self._attempts():
+            try:
+                bury_record(self._log, self._layout, category, record, reason)
+            except RetryLater as error:
+                self._wait(wait, error)
+            else:
+                return
+
+    def _attempts(self) -> "_Attempts":
+        return _Attempts(self._stop)
+
+    def _wait(self, seconds: float, error: RetryLater) -> None:
+        if self._status.state != "waiting":
+            _log.warning("the historian waits", error=str(error))
+        self._status.state, self._status.error = "waiting", str(error)
+        self._stop.wait(seconds)
+
+
+class _Attempts:
+    """Waiting times between attempts, without end until the role is stopped; the first attempt is always made."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._made = 0
+
+    def __iter__(self) -> "_Attempts":
+        return self
+
+    def __next__(self) -> float:
+        if self._made and self._stop.is_set():
+            raise StopIteration
+        self._made += 1
+        return _BACKOFF[min(self._made, len(_BACKOFF)) - 1]
+
+
+def _maintain(conninfo: str, config: HistorianConfig, stop: threading.Event, status: HistorianStatus) -> None:
+    """Compact and retire now and then. Nothing depends on it at once, so troubles are told and tried again."""
+    retired = -_RETIRE_EVERY
+    with Compactor(conninfo) as compactor:
+        while not stop.wait(_COMPACT_EVERY):
+            try:
+                if config.compact:
+                    status.segments_merged += compactor.run_once(stop).before
+                if config.retention_days is not None and time.monotonic() - retired >= _RETIRE_EVERY:
+                    drop_old(conninfo, config.retention_days)
+                    retired = time.monotonic()
+            except (RetryLater, Misconfigured) as error:
+                _log.warning("history is not tidied now", error=str(error))
