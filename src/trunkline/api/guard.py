@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trunkline.api.metrics import Metrics
@@ -27,10 +28,6 @@ _HEADERS: Final = (
     ("cross-origin-resource-policy", "same-origin"),
     ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
-
-
-class _TooLarge(Exception):
-    pass
 
 
 class Guard:
@@ -89,24 +86,13 @@ class Guard:
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, but stop reading a body that is larger than any of ours."""
         taken = 0
-        started = False
 
         async def inward() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > MAX_BODY_BYTES:
-                raise _TooLarge
+                raise HTTPException(413, f"The body has more than {MAX_BODY_BYTES:,} bytes.")
             return message
 
-        async def outward(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, inward, outward)
-        except _TooLarge:
-            if not started:
-                detail = f"The body has more than {MAX_BODY_BYTES:,} bytes."
-                await Problem(413, "BODY_TOO_LARGE", "Body too large", detail).response()(scope, receive, send)
+        await self._app(scope, inward, send)
