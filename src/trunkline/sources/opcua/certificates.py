@@ -101,8 +101,10 @@ def check_trust(der: bytes, security: SecurityConfig, directory: Path, endpoint:
         endpoint: for the message.
 
     Raises:
-        SourceMisconfigured: it is not; the message names the fingerprint and how to trust it.
+        SourceMisconfigured: it is not; the message names the fingerprint and how to trust it. Or there is none.
     """
+    if not der:
+        raise SourceMisconfigured(f"{endpoint} shows no certificate: use security policy None, or have one installed on the server")
     if security.trust == "any":
         return
     found = fingerprint(der)

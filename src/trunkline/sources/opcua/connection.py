@@ -89,7 +89,8 @@ async def open_client(config: OpcUaConfig, context: SourceContext) -> Client:
         _check_login(endpoint, config)
         if identity:
             await drop(client, polite=False)
-            certificates.check_trust(certificates.leaf(endpoint.ServerCertificate), config.security, context.directory, config.endpoint)
+            shown = certificates.leaf(endpoint.ServerCertificate or b"")
+            certificates.check_trust(shown, config.security, context.directory, config.endpoint)
             client = _client(config, name)
             _secure(client, endpoint, config, identity)
             await _open_channel(client)

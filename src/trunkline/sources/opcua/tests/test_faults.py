@@ -81,6 +81,16 @@ async def test_frozen_server_is_noticed(mode: str, device: DeviceServer, proxy: 
         assert (await first_of(source, "P.A"))["P.A"].value == 1.0
 
 
+async def test_watchdog_notices_between_scans(device: DeviceServer, proxy: Proxy, connected: Connected) -> None:
+    """The next scan is far away: the watchdog finds out, and the waiting read ends."""
+    node = device.add("Watched", 1.0)
+    slow = {"mode": "poll", "poll_interval": 10_000, "timeout": 0.5, "watchdog_interval": 0.2}
+    async with connected(settings(f"opc.tcp://127.0.0.1:{proxy.port}", [tag("P.A", node)], **slow)) as source:
+        await first_of(source, "P.A")
+        await proxy.freeze()
+        assert "no answer to ReadRequest within 0.5 s" in await lost(source)
+
+
 async def test_close_while_frozen_is_bounded(device: DeviceServer, proxy: Proxy, connected: Connected) -> None:
     """The device freezes and nobody has noticed yet: closing cuts the connection after a second."""
     node = device.add("Frozen at close", 1.0)
@@ -208,11 +218,16 @@ async def test_secure_channel_is_renewed(device: DeviceServer, connected: Connec
     node = device.add("Renewed", 0.0)
     config = settings(device.endpoint, [tag("P.A", node)], channel_lifetime=0.4)
     async with connected(config) as source:
-        for value in range(1, 40):
-            await asyncio.to_thread(device.set, "Renewed", float(value))
-            await asyncio.sleep(0.05)
-        found = await read_until(source, lambda readings: readings[-1:] != [] and readings[-1].value == 39.0)
-    assert [reading.value for reading in found] == [float(value) for value in range(40)]
+        channel = source._session._client.uaclient.protocol._connection
+        first = channel.security_token.TokenId
+        value = 0
+        async with asyncio.timeout(WAIT):
+            while channel.security_token.TokenId < first + 4:
+                value += 1
+                await asyncio.to_thread(device.set, "Renewed", float(value))
+                await asyncio.sleep(0.05)
+        found = await read_until(source, lambda readings: readings[-1:] != [] and readings[-1].value == float(value))
+    assert [reading.value for reading in found] == [float(step) for step in range(value + 1)]
 
 
 async def test_stopped_process_is_noticed(tmp_path: Path, connected: Connected) -> None:
