@@ -87,10 +87,21 @@ export const tagSearchQuery = (search: string) =>
     placeholderData: keepPreviousData,
   });
 
+/** One tag by its full path; null when there is none. */
+export const tagQuery = (tag: string) =>
+  queryOptions({
+    queryKey: ['tag', tag],
+    queryFn: async ({ signal }) => {
+      const page = (await call(withParams('/tags', { search: tag, limit: 50 }), { signal })) as TagPage;
+      return page.tags.find((one) => one.tag === tag) ?? null;
+    },
+    staleTime: 10 * 60_000,
+  });
+
 export const latestQuery = (under: string) =>
   queryOptions({
     queryKey: ['latest', under],
-    queryFn: async ({ signal }) => ((await call(withParams('/latest', { under }), { signal })) as { values: Live[] }).values,
+    queryFn: async ({ signal }) => ((await call(`/latest?under=${encodeURIComponent(under)}`, { signal })) as { values: Live[] }).values,
     refetchInterval: 10_000,
   });
 

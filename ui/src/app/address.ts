@@ -32,7 +32,7 @@ export function listOf(text: string | undefined): string[] {
 }
 
 /** Leave out what is undefined or empty, so that an address holds only what was chosen. */
-export function compact<T extends Record<string, string | undefined>>(search: T): { [K in keyof T]?: NonNullable<T[K]> } {
+export function compact<T extends object>(search: T): { [K in keyof T]?: NonNullable<T[K]> } {
   return Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined && value !== '')) as {
     [K in keyof T]?: NonNullable<T[K]>;
   };

@@ -1,4 +1,5 @@
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from 'react';
+import { Icon } from './Icon';
 import { cx } from '~/components/cx';
 import styles from './SearchList.module.css';
 
@@ -18,10 +19,12 @@ interface Props {
   none: string;
   open?: boolean;
   autoFocus?: boolean;
+  /** Class of the list, where it floats. */
+  popup?: string | undefined;
 }
 
 /** A field with a list under it: type, arrows, Enter (WAI-ARIA combobox). */
-export function SearchList({ label, text, onText, choices, none, open = true, autoFocus = false }: Props) {
+export function SearchList({ label, text, onText, choices, none, open = true, autoFocus = false, popup }: Props) {
   const [active, setActive] = useState(0);
   const id = useId();
   const input = useRef<HTMLInputElement>(null);
@@ -38,13 +41,21 @@ export function SearchList({ label, text, onText, choices, none, open = true, au
   };
   return (
     <div className={styles.box}>
+      <div className={styles.field}>
       <input
         ref={input} className={styles.input} type="text" role="combobox" aria-label={label} aria-expanded={open} aria-controls={`${id}-list`} aria-autocomplete="list"
         aria-activedescendant={open && choices.length > 0 ? `${id}-${current}` : undefined} autoComplete="off" spellCheck={false} value={text}
         onChange={(event) => { onText(event.currentTarget.value); setActive(0); }} onKeyDown={keyDown}
       />
+      {text === '' && (
+        <span className={styles.hint} aria-hidden="true">
+          <Icon name="search" size={14} />
+          {label}
+        </span>
+      )}
+      </div>
       {open && (
-        <ul className={styles.list} role="listbox" id={`${id}-list`} aria-label={label}>
+        <ul className={cx(styles.list, popup)} role="listbox" id={`${id}-list`} aria-label={label}>
           {choices.map((choice, index) => (
             <li
               key={choice.key} id={`${id}-${index}`} role="option" aria-selected={index === current} className={cx(styles.option, index === current && styles.on)}

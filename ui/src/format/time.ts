@@ -64,7 +64,7 @@ export function formatSpan(us: number): string {
   const sign = us < 0 ? '−' : '';
   if (size < 10 * SECOND) return `${sign}${trim(size / SECOND, size < SECOND / 10 ? 3 : 1)} s`;
   if (size < 2 * MINUTE) return `${sign}${Math.round(size / SECOND)} s`;
-  if (size < 2 * HOUR) return `${sign}${Math.round(size / MINUTE)} min`;
+  if (size < 2 * HOUR && size !== HOUR) return `${sign}${Math.round(size / MINUTE)} min`;
   if (size < 2 * DAY) return `${sign}${trim(size / HOUR, 1)} h`;
   return `${sign}${trim(size / DAY, 1)} d`;
 }

@@ -9,7 +9,7 @@ export const valuesSearch = (raw: Raw) =>
 export const trendsSearch = (raw: Raw) =>
   compact({
     tags: textOf(raw, 'tags'), from: textOf(raw, 'from'), to: textOf(raw, 'to'), span: textOf(raw, 'span'),
-    live: oneOf(raw, 'live', ['0', '1']), lock: textOf(raw, 'lock'),
+    live: oneOf(raw, 'live', ['0', '1'] as const), lock: textOf(raw, 'lock'),
   });
 
 export const eventsSearch = (raw: Raw) =>

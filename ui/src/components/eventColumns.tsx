@@ -1,0 +1,45 @@
+import { Link } from '@tanstack/react-router';
+import type { EventRow } from '~/api/types';
+import { formatValue } from '~/format/number';
+import { formatTime } from '~/format/time';
+import { levelOf, Priority } from './Priority';
+import type { Column } from './VirtualTable';
+
+function Detail({ row }: { row: EventRow }) {
+  if (row.category === 'alarm' && row.value !== null) {
+    const limit = row.threshold === null ? '' : ` (limit ${formatValue(row.threshold)} ${row.unit ?? ''})`;
+    return <>{`${formatValue(row.value)} ${row.unit ?? ''}${limit}`}</>;
+  }
+  if (row.before !== null || row.after !== null) return <>{`${formatValue(row.before, 'text')} → ${formatValue(row.after, 'text')}`}</>;
+  return null;
+}
+
+export function EventPriority({ row }: { row: EventRow }) {
+  const level = levelOf(row.severity);
+  return level ? <Priority level={level} active={row.active !== false} word /> : null;
+}
+
+/** Columns of events and raw alarms, newest first. */
+export function eventColumns(zone: string): Column<EventRow>[] {
+  return [
+    { id: 'time', header: 'Time', width: '156px', cell: (row) => formatTime(row.time_us, zone) },
+    { id: 'priority', header: 'Priority', width: '92px', cell: (row) => <EventPriority row={row} /> },
+    { id: 'state', header: 'State', width: '72px', cell: (row) => <span className="dim">{row.active === null ? '' : row.active ? 'came' : 'went'}</span> },
+    { id: 'text', header: 'What happened', width: 'minmax(220px, 2.4fr)', cell: (row) => <span title={row.text}>{row.text === '' ? row.type : row.text}</span> },
+    { id: 'detail', header: 'Value', width: 'minmax(120px, 1fr)', align: 'right', cell: (row) => <Detail row={row} /> },
+    {
+      id: 'where', header: 'Where', width: 'minmax(190px, 1.6fr)',
+      cell: (row) => {
+        const path = [row.asset, row.tag].filter(Boolean).join('.');
+        if (path === '') return <span className="dim">{row.source || row.gateway}</span>;
+        return (
+          <Link to="/values" search={{ under: row.asset, ...(row.tag !== '' && { tag: path }) }} className="mono" title={path} tabIndex={-1}>
+            {path}
+          </Link>
+        );
+      },
+    },
+    { id: 'type', header: 'Type', width: 'minmax(110px, 0.8fr)', cell: (row) => <span className="dim" title={row.type}>{row.type}</span> },
+    { id: 'actor', header: 'By', width: '80px', cell: (row) => row.actor ?? '' },
+  ];
+}

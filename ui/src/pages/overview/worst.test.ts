@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import type { GatewayStatus, SourceStatus } from '~/api/types';
+import { countQualities, worstSources } from './worst';
+
+function source(id: string, state: SourceStatus['state'], stale_tags = 0): SourceStatus {
+  return { id, type: 'modbus', state, since_us: 0, last_reading_us: null, readings_total: 0, errors_total: 0, readings_per_s: 0, error: null, tags: 1, stale_tags };
+}
+
+const gateway = (sources: SourceStatus[]): GatewayStatus => ({
+  gateway: 'GW', at_us: 0, sources, buffer: { waiting: 0, bytes: 0, oldest_waiting_us: null, max_bytes: 1 }, link: { state: 'up', since_us: 0, error: null },
+});
+
+describe('the overview', () => {
+  it('names the worst sources first and leaves out the healthy', () => {
+    const worst = worstSources([gateway([source('ok', 'connected'), source('stale', 'connected', 3), source('down', 'backing_off'), source('wrong', 'misconfigured')])]);
+    expect(worst.map((one) => one.id)).toEqual(['wrong', 'down', 'stale']);
+  });
+
+  it('counts tags by what is wrong with them', () => {
+    const values = [
+      { severity: 'good', reason: 'good' }, { severity: 'bad', reason: 'timeout' }, { severity: 'uncertain', reason: 'stale' }, { severity: 'uncertain', reason: 'stale' },
+    ] as const;
+    expect(countQualities(values)).toEqual([
+      { severity: 'bad', reason: 'timeout', tags: 1 }, { severity: 'uncertain', reason: 'stale', tags: 2 }, { severity: 'good', reason: 'good', tags: 1 },
+    ]);
+  });
+});

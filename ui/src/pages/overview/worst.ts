@@ -1,0 +1,35 @@
+import type { GatewayStatus, Severity, SourceStatus } from '~/api/types';
+
+export interface WorstSource extends SourceStatus {
+  gateway: string;
+}
+
+const RANK: Record<SourceStatus['state'], number> = { misconfigured: 0, backing_off: 1, stopped: 2, connecting: 3, connected: 4 };
+
+/** Sources that are not connected or have stale tags, the worst first. */
+export function worstSources(gateways: readonly GatewayStatus[]): WorstSource[] {
+  return gateways
+    .flatMap(({ gateway, sources }) => sources.map((source) => ({ ...source, gateway })))
+    .filter((source) => source.state !== 'connected' || source.stale_tags > 0)
+    .toSorted((a, b) => RANK[a.state] - RANK[b.state] || b.stale_tags - a.stale_tags || a.id.localeCompare(b.id));
+}
+
+export interface QualityCount {
+  severity: Severity;
+  reason: string;
+  tags: number;
+}
+
+const ORDER: Record<Severity, number> = { bad: 0, uncertain: 1, good: 2 };
+
+/** Tags by quality: each bad and uncertain reason by itself, the good together. */
+export function countQualities(values: readonly { severity: Severity; reason: string }[]): QualityCount[] {
+  const counts = new Map<string, QualityCount>();
+  for (const { severity, reason } of values) {
+    const words = severity === 'good' ? 'good' : reason;
+    const key = `${severity} ${words}`;
+    const count = counts.get(key) ?? { severity, reason: words, tags: 0 };
+    counts.set(key, { ...count, tags: count.tags + 1 });
+  }
+  return [...counts.values()].toSorted((a, b) => ORDER[a.severity] - ORDER[b.severity] || b.tags - a.tags);
+}
