@@ -9,6 +9,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Protocol
 
 import pytest
@@ -214,7 +215,7 @@ class LogBehaviour:
                 batch = consumer.poll(40, 1.0)
                 assert len(batch.records) <= 40
                 partitions = [record.partition for record in batch.records]
-                assert len({*partitions}) == 1 + sum(one != two for one, two in zip(partitions, partitions[1:], strict=False)) or not partitions
+                assert len({*partitions}) == 1 + sum(one != two for one, two in pairwise(partitions)) or not partitions
                 for at, offset in batch.positions.items():
                     ends = [record.offset + 1 for record in batch.records if record.partition == at.partition]
                     assert not ends or offset >= ends[-1]
@@ -287,7 +288,8 @@ class LogBehaviour:
         assert not one.assignment() & two.assignment()
         log.append("a", [Record(b"%d" % i, partition=i % 5) for i in range(50)])
         records: list[StoredRecord] = []
-        eventually(lambda: (records.extend([*one.poll(100, 0.02).records, *two.poll(100, 0.02).records]), len(records) >= 50)[1])
+        while len(records) < 50:
+            records += [*one.poll(100, 0.02).records, *two.poll(100, 0.02).records]
         assert sorted(int(record.value) for record in records) == list(range(50))
         one.close()
         eventually(lambda: two.poll(10, 0.05) is not None and two.assignment() == whole)
@@ -414,5 +416,3 @@ log.close()
         log = engine.open()
         assert [record.value for record in log.read(at, 0)] == [b"0", b"1", b"2"]
         log.close()
-
-

@@ -174,7 +174,9 @@ def test_a_page_of_garbage(closed: tuple[Path, Truth], tmp_path: Path, seed: int
     damaged.write_bytes(content)
     assert check(damaged, truth) <= 100
     aside = list(tmp_path.glob("damaged/*.corrupt-*"))
-    assert all(file.read_bytes()[page * 4096 :][:4096] == content[page * 4096 :][:4096] for file in aside), "the damaged file is kept as it was"
+    assert all(file.read_bytes()[page * 4096 :][:4096] == content[page * 4096 :][:4096] for file in aside), (
+        "the damaged file is kept as it was"
+    )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])

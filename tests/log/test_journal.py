@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 from tests.log.behaviour import LogBehaviour, eventually, log
+
 from trunkline.log.journal import salvage, schema
 from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.marks import STEP
@@ -231,7 +231,8 @@ def test_a_member_that_was_silent_reads_again_from_the_committed_position(tmp_pa
         eventually(lambda: other.poll(1, 0.05) is not None and other.assignment() == {B0})
         other.commit({B0: 2})
     seen: list[int] = []
-    eventually(lambda: (seen.extend(record.offset for record in silent.poll(4, 0.05).records), seen)[1])
+    while not seen:
+        seen += [record.offset for record in silent.poll(4, 0.05).records]
     assert seen == [2, 3]
     silent.close()
     journal.close()

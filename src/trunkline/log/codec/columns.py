@@ -127,12 +127,14 @@ def decode(records: Sequence[StoredRecord]) -> Columns:
         bodies.append(record.value[FRAME_BYTES:])
     if not bodies:
         return _empty()
+    first = records[0]
     try:
         batch = pyruhvro.deserialize_array(bodies, _SCHEMA)
+        return _columns(batch, heads, first)
+    except CorruptData:
+        raise
     except Exception as error:
-        first = records[0]
         raise CorruptData(f"block at or after {first.topic}/{first.partition}@{first.offset} cannot be decoded: {error}") from error
-    return _columns(batch, heads, records[0])
 
 
 def _empty() -> Columns:
@@ -179,6 +181,14 @@ def _dictionary(batch: pa.RecordBatch, name: str) -> tuple[list[str], I32]:
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int32)
 
 
+def _shifted(batch: pa.RecordBatch, name: str, lengths: I64, targets: I64) -> I64:
+    """Return indexes that each block counts from its own first target, counted from the first of all. Raises IndexError."""
+    index: I64 = _flat(batch, name).astype(np.int64)
+    if ((index < 0) | (index >= np.repeat(targets, lengths))).any():
+        raise IndexError(f"an index in column {name!r} points nowhere")
+    return index + np.repeat(_starts(targets), lengths)
+
+
 def _columns(batch: pa.RecordBatch, heads: list[BlockHead], first: StoredRecord) -> Columns:
     counts = _lengths(batch, "tag")
     total = int(counts.sum())
@@ -191,8 +201,8 @@ def _columns(batch: pa.RecordBatch, heads: list[BlockHead], first: StoredRecord)
     sources, source_ids = _dictionary(batch, "sources")
     tag_lengths, source_lengths = _lengths(batch, "tags"), _lengths(batch, "sources")
     # indexes of a block are local to it: shift them to the flat lists, then look up the shared dictionary
-    local_tag = _flat(batch, "tag").astype(np.int64) + np.repeat(_starts(tag_lengths), counts)
-    local_source = _flat(batch, "tag_source").astype(np.int64) + np.repeat(_starts(source_lengths), tag_lengths)
+    local_tag = _shifted(batch, "tag", counts, tag_lengths)
+    local_source = _shifted(batch, "tag_source", tag_lengths, source_lengths)
     source_of_local_tag = source_ids[local_source] if len(local_source) else np.empty(0, np.int32)
     kinds = np.zeros(len(tags), np.int32)
     kinds[tag_ids] = _flat(batch, "tag_kind").astype(np.int32)
@@ -207,7 +217,7 @@ def _columns(batch: pa.RecordBatch, heads: list[BlockHead], first: StoredRecord)
     absent = np.zeros(total, np.bool_)
     absent_lengths = _lengths(batch, "absent")
     if absent_lengths.any():
-        absent[_flat(batch, "absent").astype(np.int64) + np.repeat(_starts(counts), absent_lengths)] = True
+        absent[_shifted(batch, "absent", absent_lengths, counts)] = True
 
     kind_of = kinds[tag]
     number = np.zeros(total, np.float64)
@@ -218,9 +228,9 @@ def _columns(batch: pa.RecordBatch, heads: list[BlockHead], first: StoredRecord)
         integer[(kind_of == Kind.INTEGER) | (kind_of == Kind.BOOLEAN)] = _flat(batch, "integers")
     except ValueError as error:
         raise CorruptData(f"values of a block at or after {first.topic}/{first.partition}@{first.offset}: {error}") from error
+    places = np.flatnonzero(kind_of == Kind.TEXT).tolist()
     texts = batch.column("texts").flatten()
-    if len(texts):
-        places = np.flatnonzero(kind_of == Kind.TEXT).tolist()
+    if places or len(texts):
         text = {place: word for place, word in zip(places, texts.to_pylist(), strict=True) if not absent[place]}
     return Columns(
         heads=heads,
@@ -252,7 +262,7 @@ def encode(columns: Columns, head: BlockHead, partition: int) -> Record:
     base_time = int(columns.time[0]) if total else 0
     first_seq = int(columns.seq[0]) if total else head.lo
     whole = (kind_of == Kind.INTEGER) | (kind_of == Kind.BOOLEAN)
-    texts = [columns.text.get(place, "") for place in np.flatnonzero(kind_of == Kind.TEXT).tolist()] if columns.text else []
+    texts = [columns.text.get(place, "") for place in np.flatnonzero(kind_of == Kind.TEXT).tolist()]
 
     def one(values: pa.Array) -> pa.ListArray:
         return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
