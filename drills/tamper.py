@@ -50,7 +50,7 @@ def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
 
 def _ledger(file: Path) -> tuple[int, list[dict[str, Any]]]:
     done = subprocess.run(
-        [sys.executable, "-m", "trunkline.cli.main", "ledger", str(file), "--json"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "trunkline.cli.entry", "ledger", str(file), "--json"], capture_output=True, text=True, check=False
     )
     sys.stderr.write(done.stderr)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]

@@ -69,7 +69,7 @@ def main() -> int:
         site = make_site(Path(folder))
         password = ensure_administrator(site.data_dir) or ""
         url = f"http://127.0.0.1:{site.config.api.port}"
-        command = [sys.executable, "-m", "trunkline.cli.main", "up", str(site.file), "--headless"]
+        command = [sys.executable, "-m", "trunkline.cli.entry", "up", str(site.file), "--headless"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
         try:
             wait_for_page(url, process)

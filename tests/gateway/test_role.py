@@ -64,7 +64,7 @@ class Process:
     """A role under test."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-m", "trunkline.cli.main", "run", *arguments]
+        command = [sys.executable, "-m", "trunkline.cli.entry", "run", *arguments]
         self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment})
 
     def end(self, how: signal.Signals) -> tuple[int, str]:

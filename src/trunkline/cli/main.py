@@ -36,5 +36,3 @@ def version() -> None:
     people.print(f"trunkline {__version__}")
 
 
-if __name__ == "__main__":
-    app()

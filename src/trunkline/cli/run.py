@@ -145,7 +145,7 @@ def historian(file: SiteFile) -> None:
 def api(file: SiteFile) -> None:
     """Serve REST, WebSocket and the page."""
     site = _open(file, "api")
-    from trunkline.api.role import run_api  # noqa: PLC0415
+    from trunkline.api.serve import run_api  # noqa: PLC0415
     from trunkline.cli.wiring import conninfo  # noqa: PLC0415
 
     run_api(site, conninfo(site))

@@ -25,7 +25,7 @@ _STOP_SECONDS: Final = 20.0
 
 def role_commands(site: Site) -> dict[str, list[str]]:
     """Return each role's command by name, in the order in which they start; they stop the other way round."""
-    run = [sys.executable, "-m", "trunkline.cli.main", "run"]
+    run = [sys.executable, "-m", "trunkline.cli.entry", "run"]
     file = str(site.file)
     commands: dict[str, list[str]] = {}
     if not site.config.historian.dsn:
