@@ -11,7 +11,7 @@ from tests.lab.harness import PlantProcess, Subscriber, alive, check_mqtt, event
 from typer.testing import CliRunner
 
 from trunkline.lab.cli import app
-from trunkline.lab.control import read_endpoints
+from trunkline.lab.control import Endpoints, read_endpoints, write_endpoints
 from trunkline.lab.truth import Acknowledged, Run, Sample, Stopped
 from trunkline.lab.vocabulary import ProtocolName
 from trunkline.model import times
@@ -133,3 +133,23 @@ def test_settings_that_do_not_fit(tmp_path: Path, options: list[str], words: str
     result = CliRunner().invoke(app, ["plant", "--directory", str(tmp_path), *options])
     assert result.exit_code != 0
     assert words in result.output
+
+
+def test_no_truth_no_service(tmp_path: Path) -> None:
+    """A disk that is full ends the plant before it shows what nobody could check."""
+    result = CliRunner().invoke(app, ["plant", "--directory", str(tmp_path), "--truth", "/dev/full", *spared_ports()])
+    assert result.exit_code == 1
+    assert "No space left" in result.output
+    assert not (tmp_path / "lab.json").exists()
+
+
+def test_faults_need_a_plant(tmp_path: Path) -> None:
+    """Where no plant ran, or runs no more, the command says what to do."""
+    never = CliRunner().invoke(app, ["fault", "list", "--directory", str(tmp_path)])
+    assert never.exit_code == 1
+    assert "trunkline lab plant" in never.output
+    gone = Endpoints(pid=1, modbus_port=1, opcua_port=1, mqtt_port=1, opcua_path="/", broker="amqtt", control_port=1, token="x", truth="")
+    write_endpoints(tmp_path, gone)
+    ended = CliRunner().invoke(app, ["fault", "list", "--directory", str(tmp_path)])
+    assert ended.exit_code == 1
+    assert "is it running?" in ended.output

@@ -135,8 +135,10 @@ class Plant:
         """Unplug and bring down everything; safe to call at any time."""
         await _all_of(device.cable.unplug() for device in self.devices)
         await _all_of(device.stop() for device in self.devices)
-        self.truth.write([Stopped(w=times.now())])
-        self.truth.close()
+        try:
+            self.truth.write([Stopped(w=times.now())])
+        finally:
+            self.truth.close()
 
     async def handle(self, request: Request) -> list[Fault]:
         """Do what the control endpoint was asked to. Raises ValueError."""
