@@ -34,5 +34,3 @@ app.add_typer(run.app, name="run")
 def version() -> None:
     """Print the version."""
     people.print(f"trunkline {__version__}")
-
-

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Annotated, Final
 
@@ -23,6 +24,7 @@ _held: list[IO[str]] = []
 SiteFile = Annotated[Path, typer.Argument(help="the site file", show_default=False)]
 
 _WATCH_SECONDS: Final = 0.5
+_RETRY_SECONDS: Final = 0.5
 
 
 def _open(file: Path, role: str) -> Site:
@@ -43,6 +45,19 @@ def stop_event() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: event.set())
     return event
+
+
+def retry(work: Callable[[], object], stop: threading.Event, what: str) -> bool:
+    """Do `work` until it does not raise RetryLater; return whether it was done before the stop."""
+    while not stop.is_set():
+        try:
+            work()
+        except RetryLater as error:
+            log.warning(what, error=str(error))
+            stop.wait(_RETRY_SECONDS)
+        else:
+            return True
+    return False
 
 
 @app.command()
@@ -134,11 +149,21 @@ def database(file: SiteFile) -> None:
 def historian(file: SiteFile) -> None:
     """Store what validation let through."""
     site = _open(file, "historian")
-    from trunkline.cli.wiring import conninfo  # noqa: PLC0415
+    from trunkline.cli.wiring import conninfo, series_registry  # noqa: PLC0415
+    from trunkline.historian.migrate import migrate  # noqa: PLC0415
     from trunkline.historian.role import run_historian  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
 
-    run_historian(site, conninfo(site), layout_of, open_site_log, stop_event())
+    stop = stop_event()
+    address = conninfo(site)
+    try:
+        if not retry(lambda: migrate(address), stop, "database is away"):
+            return
+        layout = layout_of(site.config.log)
+        site_log = open_site_log(site.config.log, site.data_dir)
+        run_historian(site_log, layout, address, site.config.historian, stop, registry=series_registry(site))
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from trunkline.config.loading import Site
 from trunkline.historian.account import take_account
+from trunkline.historian.catalogue import SeriesInfo
 from trunkline.historian.reader import Reader
 from trunkline.historian.server import EmbeddedServer
 from trunkline.ledger.balance import Balance
@@ -48,3 +49,8 @@ def account(site: Site, *, recount: bool = True) -> Balance:
     """Balance the ledger of a running site. Raises RetryLater while the database is away."""
     with site_log(site) as log, historian_reader(site) as reader:
         return take_account(reader, log, layout_of(site.config.log), recount=recount)
+
+
+def series_registry(site: Site) -> dict[str, SeriesInfo]:
+    """Return what the site file says of each tag, for the historian's table of series."""
+    return {path: SeriesInfo.of(entry.tag, entry.gateway, entry.source.id) for path, entry in site.tags().items()}
