@@ -100,8 +100,12 @@ class Writer:
             self._in_doubt = dict(flush.positions)
             try:
                 outcome = self._store(connection, prepared, admission)
+            except Refusal:
+                self._in_doubt = None
+                raise
             except _DATA_ERRORS as error:
                 connection.rollback()
+                self._in_doubt = None
                 raise self._isolate(connection, prepared, error) from error
         self._in_doubt = None
         self._coverage.update(admission.coverage)
