@@ -53,7 +53,7 @@ class Device:
         requests: (unit, function, start, size) of every read it was sent.
         writes: how many writes it was sent.
         silent: unit ids that do not answer.
-        deaf: (unit, address) for which no request is answered.
+        deaf: (function, address) for which no TCP request is answered.
         failing: (unit, address) that are answered with 'server device failure' when a request touches them.
     """
 
@@ -65,7 +65,7 @@ class Device:
         self.failing: dict[tuple[int, int], ExcCodes] = {}
         self.port = 0
         self._units = units
-        self._asked = -1
+        self._asked = (0, 0)
         self._answers: dict[int, Answer] = {}
         self._serial_port = serial_port
         self._server: ModbusTcpServer | ModbusSerialServer | None = None
@@ -119,8 +119,8 @@ class Device:
     def _trace(self, sending: bool, data: bytes) -> bytes:
         unit = data[0 if self._serial_port else 6] if len(data) > 6 or self._serial_port else -1
         if not sending:
-            self._asked = int.from_bytes(data[8:10], "big") if len(data) >= 10 else -1
-        return b"" if sending and (unit in self.silent or (unit, self._asked) in self.deaf) else data
+            self._asked = (data[7], int.from_bytes(data[8:10], "big")) if len(data) >= 10 else (0, 0)
+        return b"" if sending and (unit in self.silent or self._asked in self.deaf) else data
 
 
 class Front:

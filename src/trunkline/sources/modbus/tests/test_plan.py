@@ -31,6 +31,10 @@ def test_a_value_is_never_torn_between_two_requests() -> None:
     assert asked(coalesce(places(*((2 * at, 2) for at in range(63))), Limits(registers=125))) == [(0, 124), (124, 2)]
 
 
+def test_a_short_value_within_a_long_one_does_not_end_it() -> None:
+    assert asked(coalesce(places((0, 4), (1, 1), (4, 1)), Limits())) == [(0, 5)]
+
+
 def test_units_and_tables_are_asked_apart() -> None:
     mixed = places((0, 1)) + places((1, 1), unit=2) + places((1, 1), table=COIL) + places((1, 1))
     assert sorted((one.unit, one.table.value, one.start, one.size) for one in coalesce(mixed, Limits())) == [

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from pymodbus.constants import ExcCodes
 
 from trunkline.model import times
 from trunkline.model.errors import SourceUnavailable
@@ -43,7 +44,7 @@ class Bench:
 async def bench(units: Registers, tags: Iterable[dict[str, Any]], **options: Any) -> AsyncIterator[Bench]:
     device = Device(units)
     await device.start()
-    options = {"port": device.port, "timeout_ms": 400, "retries": 0, **options}
+    options = {"port": device.port, "timeout_ms": 600, "retries": 0, **options}
     line = Line(configure([], **options))
     await line.open()
     try:
@@ -117,13 +118,23 @@ async def test_a_silent_unit_is_asked_more_and_more_seldom() -> None:
         assert [unit for unit, *_ in (await line.scan())[1]] == [1, 1, 2]
 
 
-async def test_an_address_that_is_never_answered_does_not_silence_its_unit() -> None:
-    tags = [tag("A", "holding:0", "uint16"), tag("DUMB", "input:4", "uint16"), tag("C", "coil:0")]
+async def test_addresses_that_are_never_answered_do_not_silence_their_unit() -> None:
+    tags = [tag("A", "coil:0"), tag("DUMB", "holding:0", "uint16"), tag("DUMB2", "holding:4", "uint16"), tag("B", "input:4", "uint16")]
     async with bench({1: {**WORDS, "input": {4: [7]}, "coil": {0: [1]}}}, tags) as line:
-        line.device.deaf = {(1, 4)}
+        line.device.deaf = {(3, 0), (3, 4)}
         for _ in range(2):
             readings, _ = await line.scan()
-            assert readings == {"A": (0.0, GOOD), "DUMB": SILENT, "C": (True, GOOD)}
+            assert readings == {"A": (True, GOOD), "DUMB": SILENT, "DUMB2": SILENT, "B": (7.0, GOOD)}
+
+
+async def test_a_gateway_that_reports_its_only_unit_missing_is_still_there() -> None:
+    async with bench({1: WORDS}, [tag("A", "holding:0", "uint16")]) as line:
+        line.device.failing = {(1, 0): ExcCodes.GATEWAY_NO_RESPONSE}
+        for _ in range(2):
+            assert (await line.scan())[0] == {"A": SILENT}
+        line.device.failing = {}
+        line.now += FIRST_REST * 2
+        assert (await line.scan())[0] == {"A": (0.0, GOOD)}
 
 
 async def test_unanswered_reads_are_asked_again_as_often_as_configured() -> None:
