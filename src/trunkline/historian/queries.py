@@ -20,10 +20,10 @@ TAGS: Final = f"""
 """
 
 TREE: Final = """
-    SELECT split_part(rest, '.', 1) AS name, bool_or(strpos(rest, '.') > 0), count(*)
+    SELECT split_part(rest, '.', 1) COLLATE "C" AS name, bool_or(strpos(rest, '.') > 0), count(*)
     FROM (SELECT substr(tag, %(skip)s) AS rest FROM series
           WHERE tenant = 'default' AND (%(under)s = '' OR tag LIKE %(below)s)) AS below
-    GROUP BY 1 ORDER BY 1 COLLATE "C" LIMIT %(limit)s
+    GROUP BY 1 ORDER BY 1 LIMIT %(limit)s
 """
 
 LATEST: Final = """

@@ -37,21 +37,21 @@ LANGUAGE sql STABLE SET search_path = historian, pg_temp AS $$
     WHERE i.inhparent = 'historian.segment'::regclass ORDER BY 1
 $$;
 
-CREATE FUNCTION drop_events(before timestamptz, actor text, reason text) RETURNS bigint
+CREATE FUNCTION drop_events(before_t timestamptz, actor text, reason text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = historian, pg_temp AS $$
 DECLARE
     oldest timestamptz;
     dropped bigint;
 BEGIN
-    SELECT min(t) INTO oldest FROM event WHERE t < before;
+    SELECT min(t) INTO oldest FROM event WHERE t < before_t;
     IF oldest IS NULL THEN
         RETURN 0;
     END IF;
-    WITH gone AS (DELETE FROM event WHERE t < before RETURNING feed_id, category, hour),
+    WITH gone AS (DELETE FROM event WHERE t < before_t RETURNING feed_id, category, hour),
          cells AS (SELECT feed_id, category, hour, count(*) AS records FROM gone GROUP BY 1, 2, 3),
          counted AS (UPDATE ledger l SET removed = removed + c.records FROM cells c
                      WHERE l.feed_id = c.feed_id AND l.category = c.category AND l.hour = c.hour)
     SELECT coalesce(sum(records), 0) INTO dropped FROM cells;
-    INSERT INTO removal (kind, actor, reason, from_t, to_t, records) VALUES ('retention', actor, reason, oldest, before, dropped);
+    INSERT INTO removal (kind, actor, reason, from_t, to_t, records) VALUES ('retention', actor, reason, oldest, before_t, dropped);
     RETURN dropped;
 END $$;
