@@ -3,6 +3,7 @@
 import logging
 import ssl
 import struct
+from collections.abc import Callable
 
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -26,6 +27,7 @@ class StoringClient(Client):
     its PUBLISH, PUBREC waits for `ack`, and PUBREL is answered at once.
 
     Attributes:
+        id: the client id.
         fault: what broke the connection, where the socket or the codec said so.
     """
 
@@ -40,18 +42,19 @@ class StoringClient(Client):
             reconnect_on_failure=False,
             manual_ack=True,
         )
+        self.id = client_id
         self.connect_timeout = config.timeout
         self.fault: Exception | None = None
         self._received = b""
         self._taken = 0
         self._starved = False
 
-    def drain(self, most: int) -> bool:
-        """Handle up to `most` packets that have arrived. Returns whether there may be more without the socket saying so."""
+    def drain(self, most: int, go_on: Callable[[], bool]) -> bool:
+        """Handle up to `most` packets that have arrived, while `go_on`. Returns whether there may be more that the socket does not show."""
         self._starved = False
         try:
             for _ in range(most):
-                if self.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._starved:
+                if not go_on() or self.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS or self._starved:
                     return False
         except _GARBAGE as error:
             self.fault = error

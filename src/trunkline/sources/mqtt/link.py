@@ -6,9 +6,11 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from socket import IPPROTO_TCP, TCP_NODELAY
+from socket import socket as Socket  # noqa: N812 - 'socket' names the variables here
+from typing import Any, TypeVar, cast
 
-from paho.mqtt.client import MQTTMessage
+from paho.mqtt.client import DisconnectFlags, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -27,18 +29,20 @@ _PACKETS_AT_ONCE = 100
 _MAX_INBOX_BYTES = 32_000_000
 #: Filters in one SUBSCRIBE: brokers limit the packet.
 _FILTERS_AT_ONCE = 100
-_TICK_SECONDS = 1.0
+#: The state of the connection is looked at so often in each keepalive; a ping that is late by one look is still in time.
+_TICKS_PER_KEEPALIVE = 4
 
 #: Answers to CONNECT that only a human can mend (MQTT 5.0, 3.2.2.2; paho gives those of 3.1.1 the same numbers).
 _MISCONFIGURED = {
-    0x84: "the broker does not speak this version of MQTT: mend 'protocol'",
-    0x85: "the broker refuses the client id: mend 'client_id'",
-    0x86: "the broker refuses the user name or password",
-    0x87: "the broker does not authorise this client",
+    0x84: "mend 'protocol'",
+    0x85: "mend 'client_id'",
+    0x86: "mend 'username' or 'password'",
+    0x87: "mend 'username', or the broker's access rules",
     0x8A: "the broker has banned this client",
     0x8C: "the broker wants another method of authentication",
     0x9D: "the broker has moved: mend 'host'",
 }
+_KEEPALIVE_TIMEOUT = 0x8D
 _TAKEN_OVER = 0x8E
 
 _Answer = TypeVar("_Answer")
@@ -66,11 +70,11 @@ class BrokerLink:
         self._stored: set[int] = set()
         self._arrived = 0
         self._changed = asyncio.Event()
-        self._ready = False
         self._paused = False
         self._lost: str | None = None
-        self._goodbye = "closed the connection"
+        self._goodbye = ""
         self._ticker: asyncio.TimerHandle | None = None
+        self._tick_seconds = config.keepalive / _TICKS_PER_KEEPALIVE
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -81,19 +85,27 @@ class BrokerLink:
     async def open(self) -> None:
         """Connect and wait for CONNACK. Raises SourceUnavailable or SourceMisconfigured."""
         await self._reach()
-        socket = self._client.socket()
+        socket = cast("Socket | None", self._client.socket())
         if socket is None:
-            raise SourceUnavailable(self._where("closed the connection at once"))
+            hint = "; it may want a client certificate, or another one" if self._config.tls else ""
+            raise SourceUnavailable(self._where(f"closed the connection at once{hint}"))
         self._client.on_socket_close = self._on_socket_close
         self._client.on_socket_register_write = self._on_want_write
         self._client.on_socket_unregister_write = self._on_written
+        socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # an acknowledgement must not wait for the answer to the one before
         self._loop.add_reader(socket.fileno(), self._on_readable)
-        self._ticker = self._loop.call_later(_TICK_SECONDS, self._tick)
-        reason = await self._in_time(self._connected, "does not answer")
+        self._ticker = self._loop.call_later(self._tick_seconds, self._tick)
+        try:
+            reason = await self._in_time(self._connected, "does not answer")
+        except SourceUnavailable as error:
+            fault = self._client.fault
+            if isinstance(fault, ssl.SSLError) and "ALERT" in (fault.reason or ""):
+                # with TLS 1.3 the broker judges the client's certificate after the handshake
+                raise SourceMisconfigured(self._where(f"refuses this client's certificate ({fault.reason}): mend 'tls'")) from error
+            raise
         if reason.is_failure:
-            mend = _MISCONFIGURED.get(reason.value)
-            if mend:
-                raise SourceMisconfigured(f"{self._where('')}{mend} ({reason})")
+            if reason.value in _MISCONFIGURED:
+                raise SourceMisconfigured(self._where(f"refuses the connection ({reason}): {_MISCONFIGURED[reason.value]}"))
             raise SourceUnavailable(self._where(f"refuses the connection ({reason})"))
 
     async def _reach(self) -> None:
@@ -136,7 +148,6 @@ class BrokerLink:
                     )
                 if grant.value < self._config.qos:
                     _log.warning("%s", self._where(f"grants QoS {grant.value} for {one!r}, not {self._config.qos}"))
-        self._ready = True
 
     def _subscription(self) -> Any:  # noqa: ANN401 - paho takes a number with MQTT 3.1.1 and options with MQTT 5
         if self._config.protocol != "5":
@@ -204,6 +215,7 @@ class BrokerLink:
             raise SourceUnavailable(self._lost or self._where("is not connected"))
         answer: asyncio.Future[list[ReasonCode]] = self._loop.create_future()
         self._answers[packet] = answer
+        self._resume_if_room()
         try:
             return await self._in_time(answer, what)
         finally:
@@ -235,7 +247,7 @@ class BrokerLink:
 
     def _on_readable(self) -> None:
         if self._lost is None and not self._paused:
-            more = self._client.drain(_PACKETS_AT_ONCE)
+            more = self._client.drain(_PACKETS_AT_ONCE, lambda: not self._paused)
             self._notice_loss()
             if more:
                 self._loop.call_soon(self._on_readable)
@@ -247,7 +259,7 @@ class BrokerLink:
     def _notice_loss(self) -> None:
         if self._client.socket() is None:
             fault = self._client.fault
-            self._lose(self._where(self._goodbye if fault is None else f"is lost: {fault}"))
+            self._lose(self._where(f"is lost: {fault}" if fault else self._goodbye or "closed the connection"))
 
     def _tick(self) -> None:
         if self._paused:
@@ -256,22 +268,24 @@ class BrokerLink:
             self._client.loop_misc()
         self._notice_loss()
         if self._lost is None:
-            self._ticker = self._loop.call_later(_TICK_SECONDS, self._tick)
+            self._ticker = self._loop.call_later(self._tick_seconds, self._tick)
+
+    def _full(self) -> bool:
+        if self._answers:
+            # answers to subscriptions and writes come through the same socket, behind the messages
+            return self._inbox_bytes > _MAX_INBOX_BYTES
+        most = self._config.max_in_flight
+        return len(self._inbox) > most or len(self._unacknowledged) > most or self._inbox_bytes > _MAX_INBOX_BYTES
 
     def _pause_if_full(self) -> None:
-        most = self._config.max_in_flight
-        full = len(self._inbox) > most or len(self._unacknowledged) > most or self._inbox_bytes > _MAX_INBOX_BYTES
-        # answers to subscriptions come through the same socket: no pause before they are there
         socket = self._client.socket()
-        if full and self._ready and not self._paused and socket is not None:
+        if not self._paused and self._full() and socket is not None:
             self._paused = True
             self._loop.remove_reader(socket.fileno())
 
     def _resume_if_room(self) -> None:
-        most = self._config.max_in_flight
-        room = len(self._inbox) <= most and len(self._unacknowledged) <= most and self._inbox_bytes <= _MAX_INBOX_BYTES
         socket = self._client.socket()
-        if self._paused and room and self._lost is None and socket is not None:
+        if self._paused and not self._full() and self._lost is None and socket is not None:
             self._paused = False
             self._client.forgive_silence()
             self._loop.add_reader(socket.fileno(), self._on_readable)
@@ -283,12 +297,18 @@ class BrokerLink:
         if not self._connected.done():
             self._connected.set_result(reason)
 
-    def _on_disconnect(self, _client: object, _userdata: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
-        # only noted: paho holds locks here that closing the socket takes
+    def _on_disconnect(self, _client: object, _userdata: object, flags: DisconnectFlags, reason: ReasonCode, _properties: object) -> None:
+        # only noted: paho holds locks here that closing the socket takes. It also calls twice: the first time with the broker's word
+        if self._goodbye:
+            return
         if reason.value == _TAKEN_OVER:
-            self._goodbye = "gave the session to another client with the same client id: give each its own"
-        else:
+            self._goodbye = f"gave the session to another client with the client id {self._client.id!r}: give each its own"
+        elif flags.is_disconnect_packet_from_server:
             self._goodbye = f"ended the connection ({reason})"
+        elif reason.value == _KEEPALIVE_TIMEOUT:
+            self._goodbye = "is silent"
+        else:
+            self._goodbye = f"closed the connection; if this repeats, look for another client with the client id {self._client.id!r}"
 
     def _on_message(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
         try:

@@ -35,6 +35,11 @@ def compile_path(text: str) -> Finder:
     return _walker(tuple(steps))
 
 
+def is_singular(text: str) -> bool:
+    """Tell whether a path can find one value at most (RFC 9535, 2.3.5.1)."""
+    return bool(jsonpath_rfc9535.compile(text).singular_query())
+
+
 def _walker(steps: tuple[str | int, ...]) -> Finder:
     def find(document: Any) -> list[Any]:  # noqa: ANN401 - any JSON document
         node = document

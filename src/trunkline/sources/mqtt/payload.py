@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -11,7 +11,7 @@ from trunkline.model import quality, times
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Kind, Reading, Value, coerce
 from trunkline.sources.mqtt.config import MqttTagConfig, TimeFormat
-from trunkline.sources.mqtt.paths import Finder, compile_path
+from trunkline.sources.mqtt.paths import Finder, compile_path, is_singular
 
 _EPOCH_UNITS: dict[str, int] = {"epoch_s": times.SECOND, "epoch_ms": 1000, "epoch_us": 1}
 
@@ -49,6 +49,10 @@ class Message(NamedTuple):
     packet: int
     retained: bool
     received: int
+
+
+#: Takes a message and why it, or a part of it, could not be decoded.
+Report: TypeAlias = Callable[[Message, str], None]
 
 
 def parse_json(payload: bytes) -> Any:  # noqa: ANN401 - any JSON document
@@ -117,32 +121,44 @@ def _samples(found: list[Any]) -> list[Any]:
     return found[0] if len(found) == 1 and isinstance(found[0], list) else found
 
 
-def _spread(found: list[Any], count: int, what: str) -> Sequence[Any]:
-    """Return one entry for each of `count` samples. Raises Undecodable if the numbers do not fit."""
+def _spread(path: "_Path | None", document: Any, count: int) -> Sequence[Any]:  # noqa: ANN401 - any JSON document
+    """Return what a path finds for each of `count` samples, None where it finds nothing. Raises Undecodable if the numbers do not fit."""
+    found = path.find(document) if path else []
     entries = _samples(found)
     if len(entries) == count:
         return entries
-    if len(entries) <= 1:
-        return (entries[0] if entries else None,) * count
-    raise Undecodable(f"{len(entries)} {what} for {count} values")
+    if not entries:
+        return (None,) * count
+    if path and path.singular and entries is found:
+        return found * count  # one for all samples
+    raise Undecodable(f"{len(entries)} entries at {path.text if path else ''} for {count} values")
+
+
+class _Path:
+    """A compiled JSONPath."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.find: Finder = compile_path(text)
+        self.singular = is_singular(text)
 
 
 class TagDecoder:
     """Decodes the readings of one tag out of messages."""
 
-    def __init__(self, tag: MqttTagConfig, max_text_bytes: int) -> None:
-        """Compile the paths of `tag`."""
+    def __init__(self, tag: MqttTagConfig, max_text_bytes: int, report: Report) -> None:
+        """Compile the paths of `tag`; `report` is told of everything that cannot be decoded."""
+        self._report = report
         self.path = tag.path
         self.json = tag.value is not None
         self._kind = tag.value_kind
         self._max_text_bytes = max_text_bytes
         self._time_format = tag.timestamp_format
-        self._value: Finder | None = compile_path(tag.value) if tag.value else None
-        self._time: Finder | None = compile_path(tag.timestamp) if tag.timestamp else None
-        self._quality: Finder | None = compile_path(tag.quality) if tag.quality else None
+        self._value, self._time, self._quality = (_Path(text) if text else None for text in (tag.value, tag.timestamp, tag.quality))
 
-    def undecodable(self, message: Message) -> Reading:
+    def undecodable(self, message: Message, why: str) -> Reading:
         """Return the reading that says that something came and could not be understood."""
+        self._report(message, f"tag {self.path}: {why}")
         return Reading(self.path, None, Quality.BAD_DECODING, None, message.received)
 
     def decode_plain(self, message: Message) -> list[Reading]:
@@ -152,20 +168,19 @@ class TagDecoder:
 
     def decode_json(self, message: Message, document: Any) -> list[Reading]:  # noqa: ANN401 - any JSON document
         """Decode one or more samples of a JSON document. Raises Undecodable if none can be told; a single bad one is a BAD reading."""
-        found = _samples(self._value(document)) if self._value else []
+        found = _samples(self._value.find(document)) if self._value else []
         if not found:
             raise Undecodable("no value at the path")
-        count = len(found)
-        moments = _spread(self._time(document), count, "times") if self._time else (None,) * count
-        codes = _spread(self._quality(document), count, "qualities") if self._quality else (None,) * count
+        moments = _spread(self._time, document, len(found))
+        codes = _spread(self._quality, document, len(found))
         return [self._sample(message, *sample) for sample in zip(found, moments, codes, strict=True)]
 
     def _sample(self, message: Message, raw: object, moment: object, code: object) -> Reading:
         try:
             value = checked_value(raw, self._kind, self._max_text_bytes)
             told = self._told_quality(code)
-        except Undecodable:
-            return self.undecodable(message)
+        except Undecodable as error:
+            return self.undecodable(message, str(error))
         if value is None and quality.severity(told) is not quality.Severity.BAD:
             told = Quality.BAD  # PD-26: no value needs a BAD quality
         try:

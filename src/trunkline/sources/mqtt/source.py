@@ -41,7 +41,7 @@ class MqttSource:
         self._context = context
         self._tags = {tag.path: tag for tag in config.tags}
         self._filters = without_covered(config.subscribe or config.topics)
-        self._tag_router = Router((tag.topic, TagDecoder(tag, config.max_text_bytes)) for tag in config.tags)
+        self._tag_router = Router((tag.topic, TagDecoder(tag, config.max_text_bytes, self._count)) for tag in config.tags)
         self._event_router = Router((event.topic, EventDecoder(event, config.id)) for event in config.events)
         self._link: BrokerLink | None = None
         self.undecodable = 0
@@ -67,6 +67,8 @@ class MqttSource:
             readings: list[Reading] = []
             events: list[Event] = []
             for message in messages:
+                if message.retained and not self._config.retained:
+                    continue  # MQTT 3.1.1 cannot ask the broker to leave them out
                 tags, happenings = self._tag_router.receivers(message.topic), self._event_router.receivers(message.topic)
                 readings += self._readings(message, tags)
                 events += self._events(message, happenings)
@@ -142,12 +144,12 @@ class MqttSource:
                 why = str(error)
         for decoder in decoders:
             if decoder.json and why:
-                yield self._undecodable(message, decoder, why)
+                yield decoder.undecodable(message, why)
                 continue
             try:
                 yield from decoder.decode_json(message, document) if decoder.json else decoder.decode_plain(message)
             except Undecodable as error:
-                yield self._undecodable(message, decoder, str(error))
+                yield decoder.undecodable(message, str(error))
 
     def _events(self, message: Message, decoders: Sequence[EventDecoder]) -> Iterator[Event]:
         for decoder in decoders:
@@ -156,10 +158,6 @@ class MqttSource:
             except Undecodable as error:
                 self._count(message, str(error))
                 yield decoder.refused(message, str(error))
-
-    def _undecodable(self, message: Message, decoder: TagDecoder, why: str) -> Reading:
-        self._count(message, f"tag {decoder.path}: {why}")
-        return decoder.undecodable(message)
 
     def _count(self, message: Message, why: str) -> None:
         self.undecodable += 1

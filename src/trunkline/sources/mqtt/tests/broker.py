@@ -57,7 +57,7 @@ class Broker:
         owner = "user root\n" if os.geteuid() == 0 else ""
         (self.folder / "mosquitto.conf").write_text(
             f"{owner}listener {self.port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\n"
-            f"persistence true\npersistence_location {self.folder}/\nautosave_interval 1\nautosave_on_changes true\n"
+            f"persistence true\npersistence_location {self.folder}/\nset_tcp_nodelay true\n"
             f"max_inflight_messages 0\nmax_queued_messages 0\n{settings}\n"
         )
 
