@@ -22,7 +22,8 @@ NewDatabase = Callable[[], str]
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
-    with tempfile.TemporaryDirectory(prefix="api-") as folder, EmbeddedServer(Path(folder) / "pg") as started:
+    """A server without fsync: durability is the historian's subject, not the API's."""
+    with tempfile.TemporaryDirectory(prefix="api-") as folder, EmbeddedServer(Path(folder) / "pg", {"fsync": "off"}) as started:
         migrate(started.conninfo)
         yield started
 

@@ -13,7 +13,7 @@ from trunkline.api.app import PREFIX, create_app
 from trunkline.api.openapi import document
 from trunkline.api.services import COOKIE, CSRF_HEADER, CSRF_VALUE
 from trunkline.security.roles import Role
-from trunkline.security.users import ADMINISTRATOR, add_user, reset_password
+from trunkline.security.users import ADMINISTRATOR, add_user, reset_password, set_role
 
 CSRF = {CSRF_HEADER: CSRF_VALUE}
 OPEN = {("post", f"{PREFIX}/session"), ("get", f"{PREFIX}/health")}
@@ -130,6 +130,8 @@ def test_a_change_of_role_counts_at_once(fresh: Plant) -> None:
     password = add_user(fresh.services.door.store, "maria", Role.VIEWER)
     with fresh.client(token=False) as client:
         assert client.post("/session", json={"username": "maria", "password": password}).json()["role"] == "viewer"
+        set_role(fresh.services.door.store, "maria", Role.ENGINEER)
+        assert client.get("/session").json()["role"] == "engineer"
 
 
 def test_nothing_secret_leaves_in_logs_or_errors(plant: Plant, anonymous: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:

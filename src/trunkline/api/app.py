@@ -61,9 +61,24 @@ def create_app(services: Services, *, static_dir: Path = static.FOLDER) -> FastA
     return app
 
 
-def new_app(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+class Application(FastAPI):
+    """FastAPI, but errors are documented as what they are: problem details."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for methods in document["paths"].values():
+                for operation in methods.values():
+                    for status, response in operation["responses"].items():
+                        if status >= "400":
+                            response["content"] = {problem.MEDIA_TYPE: response["content"].pop("application/json")}
+        return super().openapi()
+
+
+def new_app(lifespan: Lifespan[FastAPI] | None = None) -> Application:
     """Return an application without routes."""
-    return FastAPI(
+    return Application(
         title="Trunkline",
         version=trunkline.__version__,
         description=_DESCRIPTION,

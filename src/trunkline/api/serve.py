@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 #: Live clients have this long to hear of the end.
 _SHUTDOWN_SECONDS: Final = 3
+#: Request line and headers: 500 tags of full length fit.
+_MAX_HEAD: Final = 256 * 1024
 _MAX_SOCKET_MESSAGE: Final = 4 * 1024 * 1024
 
 
@@ -62,6 +64,7 @@ def server_of(services: Services, *, host: str, port: int, static_dir: Path = st
         server_header=False,
         # without a proxy of our own a header must not choose the address that failed logins are counted by
         proxy_headers=behind_proxy,
+        h11_max_incomplete_event_size=_MAX_HEAD,
         ws_max_size=_MAX_SOCKET_MESSAGE,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,

@@ -15,8 +15,8 @@ from trunkline.model.reading import Value
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 #: A time in a query: see `parse_time`.
 TimeText = Annotated[str, Field(max_length=40, examples=["1795276800000000", "2026-11-21T13:00:00Z"])]
-#: A tag path or the beginning of one: not checked here, an unknown one finds nothing.
-PathText = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$", examples=["PLANT01.AREA02"])]
+#: A tag path or the beginning of one; an unknown one finds nothing.
+PathText = Annotated[str, Field(max_length=256, pattern=r"^[A-Za-z0-9_.-]*$", examples=["PLANT01.AREA02"])]
 #: Words to search for.
 WordsText = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 _MICROSECONDS = re.compile(r"-?\d{1,18}")

@@ -46,7 +46,7 @@ class BufferConfig(Model):
 class GatewayConfig(Model):
     """One gateway: a process close to its devices."""
 
-    id: Identifier
+    id: Identifier = Field(description="name of the gateway, unique within the site")
     admin_port: Port = Field(0, description="loopback port of /health and /metrics; 0 picks a free one")
     buffer: BufferConfig = BufferConfig()
     sources: tuple[dict[str, Any], ...] = Field((), description="connections to devices; each is checked by the plugin its 'type' names")
@@ -68,7 +68,7 @@ class ApiConfig(Model):
     """REST, WebSocket and the page."""
 
     host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs authentication, which is always on")
-    port: Port = 8400
+    port: Port = Field(8400, description="port to listen on")
     allowed_hosts: tuple[str, ...] = Field((), description="further names under which browsers may reach it, of a proxy for example")
 
 
@@ -84,12 +84,12 @@ class ValidationConfig(Model):
 class LabConfig(Model):
     """Simulated devices that 'trunkline up' starts beside the site: for learning, tests and drills."""
 
-    units: int = Field(10, ge=1, le=10_000)
-    seed: int = 7
-    period_ms: int = Field(1000, ge=1)
-    modbus_port: Port = 15020
-    opcua_port: Port = 48400
-    mqtt_port: Port = 18830
+    units: int = Field(10, ge=1, le=10_000, description="process units of the plant")
+    seed: int = Field(7, description="of the random numbers: the same seed makes the same plant")
+    period_ms: int = Field(1000, ge=1, description="milliseconds between two changes of a value")
+    modbus_port: Port = Field(15020, description="loopback port of the Modbus devices")
+    opcua_port: Port = Field(48400, description="loopback port of the OPC UA server")
+    mqtt_port: Port = Field(18830, description="loopback port of the MQTT broker")
     truth: str = Field("", description="file for the ground truth; empty writes none")
 
 

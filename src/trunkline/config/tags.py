@@ -44,11 +44,11 @@ class TagConfig(Model):
     path: Path = Field(description="full tag path, for example PLANT01.AREA02.UNIT_05.FLOW_RATE")
     kind: Literal["double", "integer", "boolean", "text"] = Field("double", description="type of the values; a tag keeps it for life")
     unit: str = Field("", max_length=32, description="engineering unit, for example m³/h")
-    description: str = Field("", max_length=256)
+    description: str = Field("", max_length=256, description="what it measures, for people")
     min: float | None = Field(None, description="lower end of the range; below it validation refuses the reading")
     max: float | None = Field(None, description="upper end of the range; above it validation refuses the reading")
     max_rate: float | None = Field(None, gt=0, description="largest believable change per second; faster is UNCERTAIN (suspect rate)")
-    deadband: Deadband | None = None
+    deadband: Deadband | None = Field(None, description="smaller changes are not reported")
     max_silence: Seconds | None = Field(None, description="with a deadband: report at least this often even without change")
     stale_after: Seconds | None = Field(None, description="seconds without a reading until UNCERTAIN (stale); default: from the source")
     time: Literal["device", "gateway"] = Field(
@@ -74,7 +74,7 @@ class SourceConfig(Model):
 
     id: Identifier = Field(description="name of the source, unique within its gateway")
     type: str = Field(description="protocol: the name of an installed source plugin")
-    enabled: bool = True
+    enabled: bool = Field(True, description="false keeps it in the file without connecting")
     stale_after: Seconds = Field(10.0, description="seconds of silence until a tag turns UNCERTAIN (stale)")
     lost_after: Seconds = Field(60.0, description="seconds of silence until a tag turns BAD (communication lost)")
-    tags: tuple[TagConfig, ...] = ()
+    tags: tuple[TagConfig, ...] = Field((), description="what to read")

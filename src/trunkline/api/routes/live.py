@@ -17,7 +17,7 @@ router = APIRouter(tags=["live"])
 @router.get("/latest", summary="Newest readings", response_model=Latest)
 async def latest(
     found: ServicesDep,
-    tag: Annotated[list[PathText] | None, Query(max_length=1000, description="tags, given one by one")] = None,
+    tag: Annotated[list[PathText] | None, Query(max_length=500, description="tags, given one by one")] = None,
     under: Annotated[PathText | None, Query(description="every tag at or below this path")] = None,
 ) -> Response:
     """Return the newest reading of tags: from memory, also while the historian is away."""
