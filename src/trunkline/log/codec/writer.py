@@ -3,43 +3,25 @@
 The writer is the only place that turns readings into blocks at the edge. One call makes at most one record per partition.
 """
 
-import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter, sub
+from typing import cast
 
-import fastavro
+from msgspec.structs import replace
 
+from trunkline.log.codec import avro
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, encode_head
-from trunkline.log.codec.schemas import BLOCK_ID, PARSED, frame
+from trunkline.log.codec.schemas import BLOCK_ID, frame
 from trunkline.log.partitioner import partition_of
 from trunkline.log.port import Record
 from trunkline.model import times
-from trunkline.model.reading import Kind, Reading
+from trunkline.model.reading import Kind, Reading, Value
 
-_SCHEMA = PARSED[BLOCK_ID]
 _FRAME = frame(BLOCK_ID)
-
-
-@dataclass(slots=True)
-class _Columns:
-    """One block being filled."""
-
-    tags: dict[str, int] = field(default_factory=dict)
-    sources: dict[str, int] = field(default_factory=dict)
-    tag_source: list[int] = field(default_factory=list)
-    tag_kind: list[int] = field(default_factory=list)
-    tag: list[int] = field(default_factory=list)
-    seq: list[int] = field(default_factory=list)
-    time: list[int] = field(default_factory=list)
-    delay: list[int] = field(default_factory=list)
-    quality: list[int] = field(default_factory=list)
-    numbers: list[float] = field(default_factory=list)
-    integers: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    absent: list[int] = field(default_factory=list)
-    tallies: Counter[tuple[str, int]] = field(default_factory=Counter)
+_PARTITION = attrgetter("partition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,73 +68,94 @@ def write_blocks(
         covered: per partition, where the block before this one ended; 0 where there was none. See `BlockHead`.
         readings: what to write, in the order in which it was read.
     """
-    columns: dict[int, _Columns] = {}
-    base_time: int | None = None
-    seq = 0
-    for slot, reading in readings:
-        block = columns.get(slot.partition)
-        if block is None:
-            block = columns[slot.partition] = _Columns()
-        index = block.tags.get(slot.path)
-        if index is None:
-            index = block.tags[slot.path] = len(block.tags)
-            block.tag_source.append(block.sources.setdefault(slot.source, len(block.sources)))
-            block.tag_kind.append(slot.kind)
-        time = history_time(reading)
-        if base_time is None:
-            base_time = time
-        value = reading.value
-        if value is None:
-            block.absent.append(len(block.tag))
-        kind = slot.kind
-        if kind is Kind.DOUBLE:
-            block.numbers.append(math.nan if value is None else value)  # type: ignore[arg-type]
-        elif kind is Kind.TEXT:
-            block.texts.append("" if value is None else value)  # type: ignore[arg-type]
-        else:
-            block.integers.append(0 if value is None else int(value))
-        block.tag.append(index)
-        block.seq.append(seq)
-        block.time.append(time - base_time)
-        block.delay.append(reading.gateway_time - time)
-        block.quality.append(reading.quality)
-        block.tallies[slot.source, ledger_hour(time, reading.gateway_time)] += 1
-        seq += 1
-    end = first_seq + seq
+    pairs = list(readings)
+    if not pairs:
+        return [], first_seq
+    slots = [slot for slot, _ in pairs]
+    read = [reading for _, reading in pairs]
+    base_time = history_time(read[0])
+    end = first_seq + len(pairs)
     records = [
-        _record(BlockHead(origin, covered.get(partition, 0), end, _tallies(block)), first_seq, base_time or 0, partition, block)
-        for partition, block in sorted(columns.items())
+        _record(BlockHead(origin, covered.get(partition, 0), end, ()), first_seq, base_time, partition, seq, mine, taken)
+        for partition, seq, mine, taken in _shares(slots, read)
     ]
     return records, end
 
 
-def _tallies(block: _Columns) -> tuple[Tally, ...]:
-    return tuple(Tally(source, hour, count) for (source, hour), count in sorted(block.tallies.items()))
+_Slots = list[TagSlot]
+_Readings = list[Reading]
 
 
-def _record(head: BlockHead, first_seq: int, base_time: int, partition: int, block: _Columns) -> Record:
-    out = io.BytesIO()
-    out.write(_FRAME)
-    fastavro.schemaless_writer(
-        out,
-        _SCHEMA,
-        {
-            "origin": head.origin,
-            "first_seq": first_seq,
-            "base_time": base_time,
-            "sources": list(block.sources),
-            "tags": list(block.tags),
-            "tag_source": block.tag_source,
-            "tag_kind": block.tag_kind,
-            "tag": block.tag,
-            "seq": block.seq,
-            "time": block.time,
-            "delay": block.delay,
-            "quality": block.quality if any(block.quality) else [],
-            "numbers": block.numbers,
-            "integers": block.integers,
-            "texts": block.texts,
-            "absent": block.absent,
-        },
+def _shares(slots: _Slots, readings: _Readings) -> Iterator[tuple[int, Sequence[int], _Slots, _Readings]]:
+    """Yield partition, positions, slots and readings of each partition touched."""
+    places: dict[int, list[int]] = {}
+    partitions = set(map(_PARTITION, slots))
+    if len(partitions) == 1:
+        yield partitions.pop(), range(len(slots)), slots, readings
+        return
+    for place, slot in enumerate(slots):
+        try:
+            places[slot.partition].append(place)
+        except KeyError:
+            places[slot.partition] = [place]
+    for partition, seq in sorted(places.items()):
+        yield partition, seq, [slots[place] for place in seq], [readings[place] for place in seq]
+
+
+def _record(
+    head: BlockHead, first_seq: int, base_time: int, partition: int, seq: Sequence[int], slots: _Slots, readings: _Readings
+) -> Record:
+    """Return one block: whole columns at a time, because this is where a gateway spends its time."""
+    paths = [slot.path for slot in slots]
+    measured = [reading.source_time for reading in readings]
+    gateway = [reading.gateway_time for reading in readings]
+    quality = [reading.quality for reading in readings]
+    tags = dict(zip(paths, slots, strict=True))
+    index = {path: place for place, path in enumerate(tags)}
+    sources = {source: place for place, source in enumerate(dict.fromkeys(slot.source for slot in tags.values()))}
+    tag = list(map(index.__getitem__, paths))
+    time = [late if early is None else early for early, late in zip(measured, gateway, strict=True)]
+    delay = list(map(sub, gateway, time))
+    numbers, integers, texts, absent = _values([slot.kind for slot in tags.values()], tag, [reading.value for reading in readings])
+    body = (
+        _FRAME,
+        avro.string(head.origin),
+        avro.long(first_seq),
+        avro.long(base_time),
+        avro.strings(list(sources)),
+        avro.strings(list(tags)),
+        avro.longs([sources[slot.source] for slot in tags.values()]),
+        avro.longs([slot.kind for slot in tags.values()]),
+        avro.longs(tag),
+        avro.longs(seq),
+        avro.longs([at - base_time for at in time]),
+        avro.longs(delay),
+        avro.longs(quality if any(quality) else ()),
+        avro.doubles(numbers),
+        avro.longs(integers),
+        avro.strings(texts),
+        avro.longs(absent),
     )
-    return Record(value=out.getvalue(), headers=((HEADER, encode_head(head)),), partition=partition)
+    head = replace(head, tallies=_tallies(sources, slots, time, delay))
+    return Record(value=b"".join(body), headers=((HEADER, encode_head(head)),), partition=partition)
+
+
+def _values(kinds: list[Kind], tag: list[int], values: list[Value]) -> tuple[Sequence[float], Sequence[int], Sequence[str], Sequence[int]]:
+    """Return values by kind, and the positions of those that are absent."""
+    absent = [place for place, value in enumerate(values) if value is None] if None in values else []
+    if set(kinds) == {Kind.DOUBLE}:
+        numbers = [math.nan if value is None else value for value in values] if absent else values
+        return cast("Sequence[float]", numbers), (), (), absent
+    typed = [(kinds[place], value) for place, value in zip(tag, values, strict=True)]
+    numbers = [math.nan if value is None else value for kind, value in typed if kind is Kind.DOUBLE]
+    whole = [0 if value is None else int(value) for kind, value in typed if kind is Kind.INTEGER or kind is Kind.BOOLEAN]
+    texts = ["" if value is None else value for kind, value in typed if kind is Kind.TEXT]
+    return cast("list[float]", numbers), whole, cast("list[str]", texts), absent
+
+
+def _tallies(sources: Collection[str], slots: _Slots, time: Sequence[int], delay: Sequence[int]) -> tuple[Tally, ...]:
+    first, last = min(time), max(time)
+    if len(sources) == 1 and times.hour_of(first) == times.hour_of(last) and first >= times.EARLIEST and min(delay) >= -times.DAY:
+        return (Tally(slots[0].source, times.hour_of(first), len(slots)),)
+    counts = Counter((slot.source, ledger_hour(at, at + late)) for slot, at, late in zip(slots, time, delay, strict=True))
+    return tuple(Tally(source, hour, count) for (source, hour), count in sorted(counts.items()))
