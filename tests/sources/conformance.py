@@ -1,209 +1,52 @@
-"""The contract of every source plugin, run against a real device by `test_conformance.py`.
+"""The contract of every source plugin: checks that `test_conformance.py` runs on each one that is installed.
 
-A plugin brings the device: the module `<plugin package>.tests.harness`, with a class `Harness` that is made without arguments:
-
-| member                        | what it does                                                                              |
-| ----------------------------- | ----------------------------------------------------------------------------------------- |
-| `async start()`, `stop()`     | start and end the device                                                                  |
-| `config() -> dict`            | section of the site file that reads it                                                    |
-| `tags() -> dict[path, kind]`  | every tag of that section, with its kind as `Kind` or as the word of the site file        |
-| `async set(path, value)`      | the device measures a value                                                               |
-| `async unplug()`, `plug()`    | the device disappears, and is there and sane again, whatever was done to it               |
-| `async freeze()`, `thaw()`    | it falls silent without closing anything, and answers again                               |
-| `async garbage()`             | it sends what makes no sense, once or until `plug`                                        |
-| `reads_back: bool`            | what the source writes is what the tag reads afterwards                                   |
-| `can_set = False`             | optional: `set` does not work, every tag has values of its own                            |
-| `can_unplug = False`          | optional: there is nothing to unplug, freeze or garble                                    |
-| `secrets: dict[str, str]`     | optional: secret references of the section and their values, which no error may show      |
-
-The plugin needs nothing else: it is found by its entry point, so that a third party's package is held to the same contract.
+What a plugin has to bring is told in `rig.py`.
 """
 
 import asyncio
 import logging
 import os
-import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
+from tests.sources.rig import FIRST, PATIENCE, SECOND, Rig, harness_of, package
 
 from trunkline.config.tags import KINDS
-from trunkline.model import quality, times
+from trunkline.model import times
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
-from trunkline.model.reading import Kind, Reading, Value, coerce
-from trunkline.sources.port import ENTRY_POINT_GROUP, CommandOutcome, ReadBatch, Source, SourceContext, SourcePlugin, WriteCommand, plugins
+from trunkline.model.reading import Value
+from trunkline.sources.port import CommandOutcome, SourcePlugin, WriteCommand, plugins
 
-#: Seconds until a condition that must come true is given up; sources time out after a few.
-PATIENCE = 30.0
 #: Seconds of watching for things that must not happen.
 WATCH = 1.5
 #: Reads of one source that may end within WATCH: the harnesses scan every 20 ms at the fastest.
 MOST_READS = 200
 
-FIRST: dict[Kind, Value] = {Kind.DOUBLE: 12.5, Kind.INTEGER: 2**53 + 1, Kind.BOOLEAN: True, Kind.TEXT: "running"}
-SECOND: dict[Kind, Value] = {Kind.DOUBLE: -3.25, Kind.INTEGER: -7, Kind.BOOLEAN: False, Kind.TEXT: "idle"}
-
-
-class Clock:
-    """The context's clock, which can be turned."""
-
-    def __init__(self) -> None:
-        self.offset = 0
-
-    def __call__(self) -> int:
-        return times.now() + self.offset
-
-
-def package(name: str) -> str:
-    """Return the package of an installed plugin."""
-    (point,) = entry_points(group=ENTRY_POINT_GROUP, name=name)
-    return point.module
-
-
-def harness_of(name: str) -> type[Any]:
-    """Return the harness class of an installed plugin."""
-    found: type[Any] = import_module(f"{package(name)}.tests.harness").Harness
-    return found
-
-
-@dataclass
-class Rig:
-    """A plugin with its device, and a source on it."""
-
-    plugin: SourcePlugin
-    harness: Any
-    directory: Path
-    clock: Clock = field(default_factory=Clock)
-    _source: Source | None = None
-
-    @property
-    def kinds(self) -> dict[str, Kind]:
-        return {path: kind if isinstance(kind, Kind) else KINDS[kind] for path, kind in self.harness.tags().items()}
-
-    @property
-    def source(self) -> Source:
-        """The source; made at the first use, then the same object."""
-        if self._source is None:
-            config = self.plugin.config.model_validate(self.harness.config())
-            secrets: dict[str, str] = getattr(self.harness, "secrets", {})
-            self._source = self.plugin.create(config, SourceContext("gateway-1", self.directory, self.clock, secrets.__getitem__))
-        return self._source
-
-    def is_discreet(self, *texts: str) -> None:
-        """Check that no text shows a secret."""
-        for secret in getattr(self.harness, "secrets", {}).values():
-            assert not any(secret in text for text in texts), "a secret is shown"
-
-    def note(self, error: SourceUnavailable | SourceMisconfigured) -> None:
-        """Check an error that a source raised: it speaks, and shows no secret."""
-        assert str(error), f"{type(error).__name__} without a word"
-        self.is_discreet(repr(error), *traceback.format_exception(error))
-
-    async def connected(self) -> None:
-        """Connect as the gateway does: again and again while the device is unavailable."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    return await self.source.connect()
-                except SourceUnavailable as error:
-                    self.note(error)
-                    await asyncio.sleep(0.1)
-
-    async def batch(self) -> ReadBatch:
-        """Read, check what came, acknowledge it; connect again when the connection is lost."""
-        while True:
-            before = self.clock()
-            try:
-                batch = await self.source.read()
-            except SourceUnavailable as error:
-                self.note(error)
-                await self.connected()
-                continue
-            self.check(batch.readings, before)
-            await batch.ack()
-            return batch
-
-    def check(self, readings: Iterable[Reading], since: int) -> None:
-        """Check readings: known tags, kinds as declared, stamps of the context's clock (messages may have waited since `since`)."""
-        for reading in readings:
-            assert reading.tag in self.kinds
-            assert 0 <= reading.quality <= 0xFFFF
-            kept = coerce(reading.value, self.kinds[reading.tag])
-            assert (type(kept), kept) == (type(reading.value), reading.value), f"{reading} is not of the tag's kind"
-            assert reading.value is not None or quality.severity(reading.quality) is quality.Severity.BAD, reading
-            assert since - times.MINUTE <= reading.gateway_time <= self.clock() + times.SECOND, reading
-            assert reading.source_time is None or isinstance(reading.source_time, int)
-
-    async def shows(self, wanted: dict[str, Value]) -> dict[str, Reading]:
-        """Have the device measure the values again and again, and read until every tag shows its own with GOOD quality."""
-        seen: dict[str, Reading] = {}
-
-        async def measure() -> None:
-            while True:
-                for path, value in wanted.items():
-                    if path not in seen:
-                        await self.harness.set(path, value)
-                await asyncio.sleep(0.25)
-
-        measuring = asyncio.create_task(measure()) if getattr(self.harness, "can_set", True) else None
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while len(seen) < len(wanted):
-                    for reading in (await self.batch()).readings:
-                        if reading.quality == quality.Quality.GOOD and (measuring is None or reading.value == wanted[reading.tag]):
-                            seen[reading.tag] = reading
-        except TimeoutError:
-            raise AssertionError(f"never read: {', '.join(path for path in wanted if path not in seen)}") from None
-        finally:
-            if measuring is not None:
-                measuring.cancel()
-                await asyncio.wait((measuring,))
-        return seen
-
-    async def works(self, values: dict[Kind, Value] = FIRST) -> dict[str, Reading]:
-        """Check that every tag is read."""
-        return await self.shows({path: values[kind] for path, kind in self.kinds.items()})
-
-    async def close(self) -> None:
-        """Close the source and bring the device back to its senses."""
-        if self._source is not None:
-            await self._source.close()
-        await self.harness.plug()
-        await self.harness.thaw()
-
-
 Check = Callable[[Rig], Awaitable[None]]
-CHECKS: dict[str, tuple[Check, bool]] = {}
+CHECKS: dict[str, Check] = {}
+CHECKS_WITH_FAULTS: dict[str, Check] = {}
 
 
 def check(run: Check) -> Check:
     """Add a check that every source must pass."""
-    CHECKS[run.__name__] = (run, False)
+    CHECKS[run.__name__] = run
     return run
 
 
 def check_with_faults(run: Check) -> Check:
     """Add a check for sources whose device can be unplugged, frozen and garbled."""
-    CHECKS[run.__name__] = (run, True)
+    CHECKS_WITH_FAULTS[run.__name__] = run
     return run
 
 
-def cases() -> list[tuple[str, str]]:
-    """Return (plugin, check) for everything that applies."""
-    return [
-        (plugin, name)
-        for plugin in sorted(plugins())
-        for name, (_, faults) in CHECKS.items()
-        if not faults or getattr(harness_of(plugin), "can_unplug", True)
-    ]
+def with_faults() -> list[str]:
+    """Return the plugins whose device can be unplugged."""
+    return [name for name in sorted(plugins()) if getattr(harness_of(name), "can_unplug", True)]
 
 
 async def unavailable(rig: Rig) -> None:
@@ -325,6 +168,16 @@ async def writes_or_says_why_not(rig: Rig) -> None:
                 for reading in (await rig.batch()).readings:
                     if reading.tag in done and reading.value == done[reading.tag]:
                         del done[reading.tag]
+
+
+@check
+async def refuses_unknown_keys(rig: Rig) -> None:
+    """A misspelt option is an error with its name, in the source and in its tags, never ignored."""
+    section = rig.harness.config()
+    tag = {**section["tags"][0], "no_such_option": 1}
+    for wrong in ({**section, "no_such_option": 1}, {**section, "tags": [tag]}):
+        with pytest.raises(ValidationError, match="no_such_option"):
+            rig.plugin.config.model_validate(wrong)
 
 
 @check
@@ -455,16 +308,6 @@ def files_are_complete(plugin: SourcePlugin) -> None:
     config = plugin.config.model_validate(example)
     assert config.type == plugin.name
     assert config.tags, "the example shows no tag"
-
-
-def unknown_keys_are_refused(plugin: SourcePlugin) -> None:
-    """A misspelt option is an error, in the source and in its tags, never ignored."""
-    section = harness_of(plugin.name)().config()
-    plugin.config.model_validate(section)
-    tag = {**section["tags"][0], "no_such_option": 1}
-    for wrong in ({**section, "no_such_option": 1}, {**section, "tags": [tag]}):
-        with pytest.raises(ValidationError, match="no_such_option"):
-            plugin.config.model_validate(wrong)
 
 
 def quiet(records: Iterable[logging.LogRecord], rig: Rig) -> None:

@@ -36,8 +36,9 @@ class SimulatedSource:
         await asyncio.sleep(max(0.0, self._due - loop.time()))
         if self._signals is None:
             raise SourceUnavailable(f"simulated source {self._config.id} is not connected")
-        # after a long pause the steps go on from now instead of catching up in a burst
-        self._due = max(self._due + self._interval, loop.time())
+        self._due += self._interval
+        if self._due <= loop.time():  # held up: go on from now instead of catching up in a burst
+            self._due = loop.time() + self._interval
         now = self._context.now()
         return ReadBatch([self._reading(tag, next(signal), now) for tag, signal in self._signals])
 
