@@ -80,7 +80,7 @@ class EventConfig(Model):
     """Topics whose messages are events or alarms, one JSON object each."""
 
     topic: TopicFilter = Field(description="topic filter")
-    fields: EventFields = EventFields()
+    fields: EventFields = Field(EventFields(), description="where each field of an event is found")
     time_format: TimeFormat = Field("iso8601", description="how the time is written; ISO 8601 needs a zone")
     type: str = Field("", max_length=128, description="type of messages that do not say")
     asset: Path | None = Field(None, description="asset of messages that do not say")
@@ -119,7 +119,7 @@ class MqttConfig(SourceConfig):
     subscribe: tuple[TopicFilter, ...] = Field(
         (), description="filters to subscribe to instead of one for each tag; they must cover every topic of tags and events"
     )
-    tags: tuple[MqttTagConfig, ...] = ()
+    tags: tuple[MqttTagConfig, ...] = Field((), description="what is read")
     events: tuple[EventConfig, ...] = Field((), description="topics of events and alarms")
 
     @model_validator(mode="after")

@@ -13,8 +13,8 @@ class Sine(Model):
     """A sine wave."""
 
     shape: Literal["sine"] = "sine"
-    mean: float = 50.0
-    amplitude: float = 10.0
+    mean: float = Field(50.0, description="value in the middle")
+    amplitude: float = Field(10.0, description="largest distance from it")
     period: Period = 60.0
 
 
@@ -22,8 +22,8 @@ class Ramp(Model):
     """A straight rise from one value to another, then again from the start."""
 
     shape: Literal["ramp"] = "ramp"
-    low: float = 0.0
-    high: float = 100.0
+    low: float = Field(0.0, description="first value")
+    high: float = Field(100.0, description="value that the rise ends before")
     period: Period = 60.0
 
 
@@ -31,7 +31,7 @@ class Walk(Model):
     """A Gaussian random walk that is pulled back to its setpoint (P-36 to P-38)."""
 
     shape: Literal["walk"] = "walk"
-    setpoint: float = 50.0
+    setpoint: float = Field(50.0, description="value that the walk starts at and is pulled to")
     noise: float = Field(5.0, gt=0, description="standard deviation that the walk settles at")
     pull: float = Field(0.1, gt=0, le=1, description="part of the distance to the setpoint that one step takes back")
 
@@ -40,8 +40,8 @@ class Square(Model):
     """Two values in turn; for boolean tags false and true."""
 
     shape: Literal["square"] = "square"
-    low: float = 0.0
-    high: float = 1.0
+    low: float = Field(0.0, description="value of the first half of each cycle")
+    high: float = Field(1.0, description="value of the second half")
     period: Period = 60.0
 
 
@@ -49,15 +49,15 @@ class Counter(Model):
     """A signed 64-bit counter that starts again at the lowest value after the highest."""
 
     shape: Literal["counter"] = "counter"
-    start: int = Field(0, ge=-(2**63), le=2**63 - 1)
-    step: int = Field(1, ge=-(2**31), le=2**31 - 1)
+    start: int = Field(0, ge=-(2**63), le=2**63 - 1, description="first value")
+    step: int = Field(1, ge=-(2**31), le=2**31 - 1, description="what each step adds; may be negative")
 
 
 class Cycle(Model):
     """Texts one after the other."""
 
     shape: Literal["cycle"] = "cycle"
-    texts: tuple[str, ...] = Field(("AUTO", "MANUAL", "CASCADE"), min_length=1)
+    texts: tuple[str, ...] = Field(("AUTO", "MANUAL", "CASCADE"), min_length=1, description="texts in their order")
     every: int = Field(10, ge=1, description="steps that each text stays")
 
 
@@ -97,4 +97,4 @@ class SimulatedConfig(SourceConfig):
     type: Literal["simulated"] = "simulated"
     seed: int = Field(7, description="start of the chances; the same seed gives the same sequence")
     interval_ms: int = Field(1000, ge=1, le=86_400_000, description="time from one reading of every tag to the next")
-    tags: tuple[SimulatedTagConfig, ...] = ()
+    tags: tuple[SimulatedTagConfig, ...] = Field((), description="what is made")
