@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 STATUS_SECONDS: Final = 2.0
 LEDGER_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 2.0
-_SHORT: Final = frozenset({"rows", "holes", "proof"})
+_LEFT_OUT: Final = frozenset({"rows", "holes", "proof"})
 
 
 class Pulse:
@@ -85,16 +85,24 @@ class Pulse:
             await asyncio.sleep(STATUS_SECONDS)
 
     async def _tell_ledger(self) -> None:
-        """Balance the ledger for those who watch; it is also how the historian's absence is noticed."""
+        """Balance the ledger for those who watch, and notice the historian's absence."""
         while True:
             try:
-                ledger: dict[str, Any] = await asyncio.to_thread(account, self._services)
+                told = await asyncio.to_thread(self._ledger)
             except TrunklineError as error:
                 self._services.health.tell("historian", str(error))
                 frame = {"type": "error", "code": "HISTORIAN_AWAY", "detail": str(error)}
                 self._services.hub.announce("ledger", msgspec.json.encode(frame))
             else:
                 self._services.health.tell("historian", None)
-                told = {name: value for name, value in ledger.items() if name not in _SHORT}
-                self._services.hub.announce("ledger", msgspec.json.encode({"type": "ledger", **told}))
+                if told is not None:
+                    self._services.hub.announce("ledger", told)
             await asyncio.sleep(LEDGER_SECONDS)
+
+    def _ledger(self) -> bytes | None:
+        """Return the ledger's frame, or None after a look at the historian when nobody watches: counting what is in transit costs."""
+        if not self._services.hub.clients:
+            self._services.reader.gateway_status()
+            return None
+        ledger: dict[str, Any] = account(self._services)
+        return msgspec.json.encode({"type": "ledger", **{name: value for name, value in ledger.items() if name not in _LEFT_OUT}})

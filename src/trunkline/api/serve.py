@@ -1,6 +1,7 @@
 """The API as a role: one process, until it is told to stop."""
 
 import logging
+import socket
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from trunkline.api.services import Services
 from trunkline.config.loading import Site
 from trunkline.historian.reader import Reader
 from trunkline.log.opening import layout_of, open_site_log
+from trunkline.model.errors import Misconfigured
 from trunkline.security.door import Door
 
 _log = logging.getLogger(__name__)
@@ -81,13 +83,23 @@ def run_api(site: Site, conninfo: str) -> None:
         conninfo: how the historian's database is reached.
 
     Raises:
-        Misconfigured: the log or the store of users cannot be opened.
+        Misconfigured: the log or the store of users cannot be opened, or the port is taken.
         RetryLater: the log cannot be opened now.
     """
-    services = open_services(site, conninfo)
+    api = site.config.api
+    with _listening(api.host, api.port) as listener:
+        services = open_services(site, conninfo)
+        try:
+            _log.info("serving on http://%s:%d/", api.host, listener.getsockname()[1])
+            server_of(services, host=api.host, port=api.port).run(sockets=[listener])
+        finally:
+            close_services(services)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        api = site.config.api
-        _log.info("serving on http://%s:%d/", api.host, api.port)
-        server_of(services, host=api.host, port=api.port).run()
-    finally:
-        close_services(services)
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        mend = "choose another 'api.port', or stop what listens there ('trunkline doctor' names it)"
+        raise Misconfigured(f"the API cannot listen on {host}:{port}: {error.strerror or error}: {mend}") from error

@@ -22,7 +22,7 @@ def install(app: FastAPI, folder: Path = FOLDER) -> None:
     """Serve the page on every path that no route has."""
     root = folder.resolve()
 
-    @app.get("/{path:path}", include_in_schema=False)
+    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request, path: str) -> Response:
         if path.startswith("api/"):
             raise Problem(404, "NOT_FOUND", "Not found", f"There is no {request.method} /{path[:200]}.", "See the API reference.")

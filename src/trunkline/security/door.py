@@ -119,7 +119,7 @@ class Door:
             raise NotAuthenticated("the session has expired: log in again")
         if prolong and now - seen >= _SEEN_STEP:
             try:
-                with self._store.writing() as connection:
+                with self._store.writing(durable=False) as connection:
                     connection.execute("UPDATE session SET seen_us = ? WHERE digest = ?", (now, digest))
             except RetryLater as error:
                 # a full disk must not log the operator out who is to mend it

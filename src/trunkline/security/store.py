@@ -40,7 +40,10 @@ _VERSION: Final = 1
 
 
 class Store:
-    """One connection, shared by threads; several processes may open the same file."""
+    """One connection for reads and one for writes, shared by threads; several processes may open the same file.
+
+    A read never waits for a write to reach the disk: sessions are looked up on the event loop.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         """Open the store, and create it when it is missing.
@@ -51,6 +54,7 @@ class Store:
         """
         self.path = data_dir / DIRECTORY / FILE
         self._lock = threading.Lock()
+        self._read_lock = threading.Lock()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # made before SQLite sees it: its side files take over the mode
@@ -58,6 +62,8 @@ class Store:
             self.path.chmod(0o600)
             self._connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=10)
             self._prepare()
+            self._reader = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=10)
+            self._reader.execute("PRAGMA query_only = ON")
         except OSError as error:
             raise Misconfigured(f"{self.path} cannot be opened: {error.strerror}") from error
         except (sqlite3.OperationalError, RetryLater) as error:
@@ -66,7 +72,7 @@ class Store:
             raise CorruptData(f"{self.path} is damaged: {error}; restore it, or remove it to get a new administrator") from error
 
     def _prepare(self) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+        for pragma in ("journal_mode = WAL", "foreign_keys = ON", "secure_delete = ON"):
             self._connection.execute(f"PRAGMA {pragma}")
         with self.writing() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -80,14 +86,22 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Hold the connection for reads."""
-        with self._lock:
-            yield self._connection
+        with self._read_lock:
+            yield self._reader
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Hold the connection in one transaction: all of it or nothing. Raises RetryLater when the disk is full or the file locked."""
+    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Hold the connection for writes in one transaction: all of it or nothing.
+
+        Args:
+            durable: on disk before it returns; otherwise a power failure may undo it, a killed process may not.
+
+        Raises:
+            RetryLater: the disk is full or the file locked; nothing was written.
+        """
         with self._lock:
             try:
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -104,5 +118,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file."""
+        with self._read_lock:
+            self._reader.close()
         with self._lock:
             self._connection.close()
