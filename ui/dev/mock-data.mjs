@@ -171,7 +171,7 @@ export function status() {
 export function ledger() {
   const at = now();
   const missing = state.scenario === 'missing' ? 3 : 0;
-  const zero = { read: 0, waiting: 0, forwarded: 0, dropped: 0, stored: 0, rejected: 0, deduplicated: 0, repeats: 0, in_transit: 0, missing: 0 };
+  const zero = { read: 0, waiting: 0, forwarded: 0, dropped: 0, stored: 0, rejected: 0, deduplicated: 0, repeats: 0, in_transit: 0, missing: 0, surplus: 0 };
   const rows = [];
   if (state.scenario !== 'empty') {
     for (let h = 0; h < 7; h += 1) {
@@ -184,7 +184,7 @@ export function ledger() {
         const repeats = h === 3 ? 42 : 0;
         rows.push({
           gateway: 'GW01', source: source.id, category: 'telemetry', hour_us: hour, read, waiting, forwarded: read - waiting, dropped: 0,
-          stored: read - waiting - rejected - lost - (h === 0 ? 28 : 0), rejected, deduplicated: 0, repeats, in_transit: h === 0 ? 28 : 0, missing: lost, balanced: lost === 0,
+          stored: read - waiting - rejected - lost - (h === 0 ? 28 : 0), rejected, deduplicated: 0, repeats, in_transit: h === 0 ? 28 : 0, missing: lost, surplus: 0, balanced: lost === 0,
         });
       }
     }
@@ -194,7 +194,7 @@ export function ledger() {
     return sum;
   }, { ...zero });
   return {
-    balanced: missing === 0, at_us: at - 4 * SECOND, totals, rows, holes: missing ? [{ gateway: 'GW01', partition: 2, lo: 88213, hi: 88215 }] : [],
+    balanced: missing === 0, at_us: at - 4 * SECOND, totals, rows, holes: missing ? [{ gateway: 'GW01', partition: 2, lo: 88213, hi: 88216 }] : [],
     proof: missing ? `${missing} of ${totals.read} readings are missing` : 'read = waiting + forwarded; forwarded = stored + rejected + deduplicated + in transit',
   };
 }
@@ -215,8 +215,8 @@ export const events = Array.from({ length: 900 }, (_, i) => {
   const asset = `PLANT01.AREA0${area}.UNIT_0${1 + (i % 4)}`;
   return {
     id: `0190-${i}`, category, type, time_us: now() - (i * 29 + 7) * SECOND, asset, tag, source: SOURCES[area - 1]?.id ?? '', gateway: 'GW01', text, severity, active,
-    value: category === 'alarm' ? 181.4 : null, threshold: category === 'alarm' ? 180 : null, unit: category === 'alarm' ? '°C' : null,
-    before: type === 'MODE_CHANGE' ? 'AUTO' : null, after: type === 'MODE_CHANGE' ? 'MANUAL' : null, actor: type === 'MODE_CHANGE' ? 'jansen' : null, attributes: {},
+    value: category === 'alarm' ? 181.4 : null, threshold: category === 'alarm' ? 180 : null, unit: category === 'alarm' ? '°C' : '',
+    before: type === 'MODE_CHANGE' ? 'AUTO' : null, after: type === 'MODE_CHANGE' ? 'MANUAL' : null, actor: type === 'MODE_CHANGE' ? 'jansen' : '', attributes: {},
   };
 });
 

@@ -183,7 +183,7 @@ server.on('upgrade', (request, socket, head) => {
     const timers = [
       setInterval(() => wanted.size > 0 && send(values(wanted)), 250),
       setInterval(() => send({ type: 'status', ...status() }), 2000),
-      setInterval(() => { const { balanced, totals, at_us } = ledger(); send({ type: 'ledger', balanced, totals, at_us }); }, 5000),
+      setInterval(() => { const { balanced, totals, at_us, proof } = ledger(); send({ type: 'ledger', balanced, totals, at_us, proof }); }, 5000),
     ];
     client.on('close', () => timers.forEach((timer) => clearInterval(timer)));
   });

@@ -19,7 +19,7 @@ export class ApiProblem extends Error {
     this.code = problem.code;
     this.title = problem.title;
     this.detail = problem.detail;
-    this.mend = problem.mend ?? '';
+    this.mend = problem.mend;
     this.status = status;
     this.request = request;
     this.at = Date.now();
@@ -51,15 +51,15 @@ export function withParams(path: string, params: Params): string {
 }
 
 function isProblem(body: unknown): body is Problem {
-  return typeof body === 'object' && body !== null && 'code' in body && 'title' in body;
+  return typeof body === 'object' && body !== null && ['code', 'title', 'detail', 'mend'].every((name) => name in body);
 }
 
 async function problemOf(response: Response, request: string): Promise<ApiProblem> {
   const body: unknown = await response.json().catch(() => null);
-  if (isProblem(body)) return new ApiProblem({ ...body, detail: body.detail }, response.status, request);
+  if (isProblem(body)) return new ApiProblem(body, response.status, request);
   // A proxy in front of a stopped server answers 502 to 504 with a page of its own.
   if (response.status >= 502 && response.status <= 504) return unreachable(request, response.status);
-  const plain = { code: `HTTP_${response.status}`, title: response.statusText || 'The request failed', detail: `${request} answered ${response.status}.` };
+  const plain = { code: `HTTP_${response.status}`, title: response.statusText || 'The request failed', detail: `${request} answered ${response.status}.`, mend: '' };
   return new ApiProblem(plain, response.status, request);
 }
 

@@ -1,15 +1,9 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query';
-import { localNow, setServerTime } from '~/live/clock';
+import { localNow, serverNow, setServerTime } from '~/live/clock';
 import { call, withParams } from './http';
 import type {
-  Counts, DeadLetterPage, EventPage, History, Ledger, Live, ServerFrame, Session, Site, Status, TagPage, TreeNode,
+  DeadLetterPage, ErrorFrame, EventPage, History, Ledger, Live, Proof, Session, Site, Status, TagPage, TreeNode,
 } from './types';
-
-export interface Proof {
-  balanced: boolean;
-  totals: Counts;
-  at_us: number;
-}
 
 /** Names under which answers are kept; the live connection writes some of them. */
 export const keys = {
@@ -50,15 +44,15 @@ export const statusQuery = queryOptions({
 export const proofQuery = queryOptions({
   queryKey: keys.proof,
   queryFn: async ({ signal }): Promise<Proof> => {
-    const { balanced, totals, at_us } = (await call('/ledger', { signal })) as Ledger;
-    return { balanced, totals, at_us };
+    const { balanced, totals, at_us, proof } = (await call('/ledger', { signal })) as Ledger;
+    return { balanced, totals, at_us, proof };
   },
   refetchInterval: 60_000,
 });
 
 export const liveErrorQuery = queryOptions({
   queryKey: keys.liveError,
-  queryFn: (): Extract<ServerFrame, { type: 'error' }> | null => null,
+  queryFn: (): ErrorFrame | null => null,
   staleTime: Infinity,
   initialData: null,
 });
@@ -128,13 +122,20 @@ export interface EventFilter {
   search?: string | undefined;
   from?: number | undefined;
   to?: number | undefined;
+  /** Instead of from: so long ago, µs. */
+  span?: number | undefined;
+}
+
+/** One page of events, newest first. */
+export async function fetchEvents({ span, ...filter }: EventFilter, limit: number, cursor: string, signal: AbortSignal): Promise<EventPage> {
+  const from = filter.from ?? (span === undefined ? undefined : Math.round(serverNow() - span));
+  return (await call(withParams('/events', { ...filter, from, limit, cursor }), { signal })) as EventPage;
 }
 
 export const eventsQuery = (filter: EventFilter, limit = 200) =>
   infiniteQueryOptions({
     queryKey: ['events', filter, limit],
-    queryFn: async ({ pageParam, signal }) =>
-      (await call(withParams('/events', { ...filter, limit, cursor: pageParam }), { signal })) as EventPage,
+    queryFn: ({ pageParam, signal }) => fetchEvents(filter, limit, pageParam, signal),
     initialPageParam: '',
     getNextPageParam: (last) => last.next ?? undefined,
     placeholderData: keepPreviousData,

@@ -12,10 +12,9 @@ const SHAPES: Record<PriorityLevel, { path: string; letter: string }> = {
 
 const LEVELS: readonly PriorityLevel[] = ['low', 'medium', 'high', 'critical'];
 
-/** Level of a severity as the API writes it: 1 to 4, or its name. */
-export function levelOf(severity: number | string | null): PriorityLevel | undefined {
-  if (typeof severity === 'number') return LEVELS[severity - 1];
-  return LEVELS.find((level) => level === severity?.toLowerCase());
+/** Level of a severity as the API writes it: 1 LOW to 4 CRITICAL. */
+export function levelOf(severity: number | null): PriorityLevel | undefined {
+  return severity === null ? undefined : LEVELS[severity - 1];
 }
 
 interface Props {

@@ -1,6 +1,5 @@
-import { TextInput } from '@mantine/core';
 import { useEffect, useState } from 'react';
-import { Icon } from './Icon';
+import { Field } from './Field';
 
 interface Props {
   label: string;
@@ -22,9 +21,9 @@ export function SearchField({ label, value, onChange, className }: Props) {
     return () => clearTimeout(timer);
   }, [text, value, onChange]);
   return (
-    <TextInput
-      size="xs" type="search" className={className ?? ''} aria-label={label} title={label} leftSection={<Icon name="search" size={14} />} rightSection={text === '' ? <span className="dim">{label}</span> : undefined} rightSectionWidth={text === '' ? 130 : 0} rightSectionPointerEvents="none" value={text} spellCheck={false}
-      onChange={(event) => setText(event.currentTarget.value)} onKeyDown={(event) => event.key === 'Escape' && setText('')}
+    <Field
+      type="search" label={label} className={className} value={text} onChange={(event) => setText(event.currentTarget.value)}
+      onKeyDown={(event) => event.key === 'Escape' && setText('')}
     />
   );
 }

@@ -1,6 +1,6 @@
 import { useEffect, useId, useRef, useState, type KeyboardEvent } from 'react';
-import { Icon } from './Icon';
-import { cx } from '~/components/cx';
+import { cx } from './cx';
+import { Field } from './Field';
 import styles from './SearchList.module.css';
 
 export interface Choice {
@@ -41,19 +41,11 @@ export function SearchList({ label, text, onText, choices, none, open = true, au
   };
   return (
     <div className={styles.box}>
-      <div className={styles.field}>
-      <input
-        ref={input} className={styles.input} type="text" role="combobox" aria-label={label} aria-expanded={open} aria-controls={`${id}-list`} aria-autocomplete="list"
-        aria-activedescendant={open && choices.length > 0 ? `${id}-${current}` : undefined} autoComplete="off" spellCheck={false} value={text}
+      <Field
+        ref={input} label={label} value={text} role="combobox" aria-expanded={open} aria-controls={`${id}-list`} aria-autocomplete="list"
+        aria-activedescendant={open && choices.length > 0 ? `${id}-${current}` : undefined}
         onChange={(event) => { onText(event.currentTarget.value); setActive(0); }} onKeyDown={keyDown}
       />
-      {text === '' && (
-        <span className={styles.hint} aria-hidden="true">
-          <Icon name="search" size={14} />
-          {label}
-        </span>
-      )}
-      </div>
       {open && (
         <ul className={cx(styles.list, popup)} role="listbox" id={`${id}-list`} aria-label={label}>
           {choices.map((choice, index) => (

@@ -7,8 +7,8 @@ import type { Column } from './VirtualTable';
 
 function Detail({ row }: { row: EventRow }) {
   if (row.category === 'alarm' && row.value !== null) {
-    const limit = row.threshold === null ? '' : ` (limit ${formatValue(row.threshold)} ${row.unit ?? ''})`;
-    return <>{`${formatValue(row.value)} ${row.unit ?? ''}${limit}`}</>;
+    const limit = row.threshold === null ? '' : ` (limit ${formatValue(row.threshold)} ${row.unit})`;
+    return <>{`${formatValue(row.value)} ${row.unit}${limit}`}</>;
   }
   if (row.before !== null || row.after !== null) return <>{`${formatValue(row.before, 'text')} → ${formatValue(row.after, 'text')}`}</>;
   return null;
@@ -23,10 +23,10 @@ export function EventPriority({ row }: { row: EventRow }) {
 export function eventColumns(zone: string): Column<EventRow>[] {
   return [
     { id: 'time', header: 'Time', width: '156px', cell: (row) => formatTime(row.time_us, zone) },
-    { id: 'priority', header: 'Priority', width: '92px', cell: (row) => <EventPriority row={row} /> },
-    { id: 'state', header: 'State', width: '72px', cell: (row) => <span className="dim">{row.active === null ? '' : row.active ? 'came' : 'went'}</span> },
-    { id: 'text', header: 'What happened', width: 'minmax(220px, 2.4fr)', cell: (row) => <span title={row.text}>{row.text === '' ? row.type : row.text}</span> },
-    { id: 'detail', header: 'Value', width: 'minmax(120px, 1fr)', align: 'right', cell: (row) => <Detail row={row} /> },
+    { id: 'priority', header: 'Priority', width: '100px', cell: (row) => <EventPriority row={row} /> },
+    { id: 'state', header: 'State', width: '64px', cell: (row) => <span className="dim">{row.active === null ? '' : row.active ? 'came' : 'went'}</span> },
+    { id: 'text', header: 'What happened', width: 'minmax(240px, 2fr)', cell: (row) => <span title={row.text}>{row.text === '' ? row.type : row.text}</span> },
+    { id: 'detail', header: 'Value', width: 'minmax(190px, 1fr)', align: 'right', cell: (row) => <Detail row={row} /> },
     {
       id: 'where', header: 'Where', width: 'minmax(190px, 1.6fr)',
       cell: (row) => {
@@ -40,6 +40,6 @@ export function eventColumns(zone: string): Column<EventRow>[] {
       },
     },
     { id: 'type', header: 'Type', width: 'minmax(110px, 0.8fr)', cell: (row) => <span className="dim" title={row.type}>{row.type}</span> },
-    { id: 'actor', header: 'By', width: '80px', cell: (row) => row.actor ?? '' },
+    { id: 'actor', header: 'By', width: '80px', cell: (row) => row.actor },
   ];
 }

@@ -2,8 +2,7 @@ import { useEffect, useSyncExternalStore } from 'react';
 import { queryClient } from '~/api/client';
 import { BASE } from '~/api/http';
 import { keys } from '~/api/queries';
-import type { ServerFrame, Status } from '~/api/types';
-import { serverNow } from './clock';
+import type { Proof, ServerFrame, Status } from '~/api/types';
 import { LiveSocket, type Link, type Wire, type WireEvents } from './socket';
 import { LiveStore, type LiveValue } from './store';
 
@@ -32,7 +31,9 @@ function onFrame(frame: ServerFrame): void {
       break;
     }
     case 'ledger':
-      queryClient.setQueryData(keys.proof, { balanced: frame.balanced, totals: frame.totals, at_us: frame.at_us ?? serverNow() });
+      queryClient.setQueryData(keys.proof, { balanced: frame.balanced, totals: frame.totals, at_us: frame.at_us, proof: frame.proof } satisfies Proof);
+      // The ledger is balanced against the historian: that it came tells that the historian is back.
+      queryClient.setQueryData(keys.liveError, null);
       break;
     case 'error':
       queryClient.setQueryData(keys.liveError, frame);

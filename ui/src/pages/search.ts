@@ -15,6 +15,7 @@ export const trendsSearch = (raw: Raw) =>
 export const eventsSearch = (raw: Raw) =>
   compact({
     category: oneOf(raw, 'category', ['event', 'alarm']), under: textOf(raw, 'under'), q: textOf(raw, 'q'), from: textOf(raw, 'from'), to: textOf(raw, 'to'),
+    span: oneOf(raw, 'span', ['1h', '1d', '7d', '30d'] as const),
   });
 
 export const trustSearch = (raw: Raw) =>

@@ -1,4 +1,6 @@
 import { Button } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { liveErrorQuery } from '~/api/queries';
 import { Priority } from '~/components/Priority';
 import { useZone } from '~/components/useZone';
 import { formatClock } from '~/format/time';
@@ -10,6 +12,7 @@ export function Banner() {
   const link = useLink();
   const paused = usePaused();
   const zone = useZone();
+  const { data: trouble } = useQuery(liveErrorQuery);
   if (link.state === 'lost') {
     const moment = link.lastFrame === null ? null : link.lastFrame * 1000;
     return (
@@ -30,6 +33,16 @@ export function Banner() {
         <Button size="compact-sm" variant="default" onClick={() => live.setPaused(false)}>
           Resume
         </Button>
+      </div>
+    );
+  }
+  if (trouble) {
+    return (
+      <div className={styles.banner} role="status">
+        <Priority level="high" bare />
+        <span>
+          {trouble.detail} <code className="dim">{trouble.code}</code>
+        </span>
       </div>
     );
   }

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Navigate, Outlet, useLocation } from '@tanstack/react-router';
+import { Outlet, useRouter } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { ApiProblem } from '~/api/http';
 import { sessionQuery, siteQuery } from '~/api/queries';
@@ -19,9 +19,8 @@ export function Shell() {
     ...sessionQuery,
     refetchInterval: (query) => (query.state.error instanceof ApiProblem && query.state.error.unreachable ? 3000 : false),
   });
-  const location = useLocation();
   const refused = session.error instanceof ApiProblem && session.error.status === 401;
-  if (refused) return <Navigate to="/signin" search={location.href === '/' ? {} : { next: location.href }} replace />;
+  if (refused) return <ToSignIn />;
   if (session.data) return <Frame />;
   if (session.error) {
     return (
@@ -30,6 +29,16 @@ export function Shell() {
       </Page>
     );
   }
+  return null;
+}
+
+/** Goes once: while the sign-in page is being loaded the address is that page's already, and must not be carried along. */
+function ToSignIn() {
+  const router = useRouter();
+  useEffect(() => {
+    const { href, pathname } = router.state.location;
+    if (pathname !== '/signin') void router.navigate({ to: '/signin', search: href === '/' ? {} : { next: href }, replace: true });
+  }, [router]);
   return null;
 }
 

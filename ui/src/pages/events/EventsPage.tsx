@@ -2,19 +2,18 @@ import { Button } from '@mantine/core';
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useCallback, useMemo } from 'react';
-import { call, withParams } from '~/api/http';
-import { eventsQuery, type EventFilter } from '~/api/queries';
-import type { EventPage } from '~/api/types';
+import { eventsQuery, fetchEvents, type EventFilter } from '~/api/queries';
 import { EmptyState } from '~/components/EmptyState';
 import { ErrorNotice } from '~/components/ErrorNotice';
 import { eventColumns } from '~/components/eventColumns';
+import { Select } from '~/components/Field';
 import { Page } from '~/components/Page';
 import { SearchField } from '~/components/SearchField';
 import { useDelayed } from '~/components/useDelayed';
 import { useZone } from '~/components/useZone';
 import { VirtualTable } from '~/components/VirtualTable';
 import { formatCount } from '~/format/number';
-import { parseTime } from '~/format/time';
+import { parseSpan, parseTime } from '~/format/time';
 import { eventsSearch } from '../search';
 import styles from './EventsPage.module.css';
 
@@ -23,6 +22,7 @@ const CATEGORIES = [
   { value: 'alarm', label: 'Alarms' },
   { value: 'event', label: 'Events' },
 ] as const;
+const SPANS = [['1h', 'Last hour'], ['1d', 'Last 24 hours'], ['7d', 'Last 7 days'], ['30d', 'Last 30 days']] as const;
 const MOST_NEW = 200;
 
 /** How many came since the newest row on the screen; asked now and then, so that rows never jump under the reader. */
@@ -30,7 +30,7 @@ function useNews(filter: EventFilter, newest: string | undefined) {
   return useQuery({
     queryKey: ['events-new', filter, newest],
     queryFn: async ({ signal }) => {
-      const { events } = (await call(withParams('/events', { ...filter, limit: MOST_NEW }), { signal })) as EventPage;
+      const { events } = await fetchEvents(filter, MOST_NEW, '', signal);
       const index = events.findIndex((event) => event.id === newest);
       return index === -1 ? events.length : index;
     },
@@ -45,8 +45,10 @@ export function EventsPage() {
   const zone = useZone();
   const words = useDelayed(search.q ?? '', 200);
   const filter = useMemo(
-    (): EventFilter => ({ category: search.category, under: search.under, search: words, from: parseTime(search.from ?? ''), to: parseTime(search.to ?? '') }),
-    [search.category, search.under, search.from, search.to, words],
+    (): EventFilter => ({
+      category: search.category, under: search.under, search: words, from: parseTime(search.from ?? ''), to: parseTime(search.to ?? ''), span: parseSpan(search.span ?? '1d'),
+    }),
+    [search.category, search.under, search.from, search.to, search.span, words],
   );
   const query = useInfiniteQuery({ ...eventsQuery(filter), staleTime: Infinity });
   const rows = useMemo(() => query.data?.pages.flatMap((page) => page.events) ?? [], [query.data]);
@@ -71,6 +73,7 @@ export function EventsPage() {
           </Button>
         ))}
       </div>
+      <Select label="How far back" value={search.span ?? '1d'} choices={SPANS} onChange={(span) => change({ span, from: '', to: '' })} />
       <SearchField className={styles.search} label="Search events" value={search.q ?? ''} onChange={setWords} />
       {search.under !== undefined && (
         <Button size="compact-sm" variant="default" onClick={() => change({ under: '' })}>
@@ -88,7 +91,7 @@ export function EventsPage() {
         </Button>
       )}
       {query.data && rows.length === 0 ? (
-        <EmptyState title={words !== '' || search.category || search.under ? 'Nothing matches' : 'Nothing has happened yet'}>
+        <EmptyState title={words !== '' || search.category || search.under ? 'Nothing matches' : 'Nothing happened in this time'}>
           Here stand changes of state, alarms as they came and went, and what the platform itself has to tell: sources down, buffers full, clocks wrong. On the command line:{' '}
           <code>trunkline status</code>.
         </EmptyState>

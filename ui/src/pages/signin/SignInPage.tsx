@@ -46,8 +46,8 @@ export function SignInPage() {
           Sign in
         </Button>
         <p className={styles.hint}>
-          First time here? The first administrator is <code>admin</code>; the password was printed in the terminal where <code>trunkline up</code> first
-          started this site.
+          First time here? The first administrator is <code>admin</code>; the password was shown once, in the terminal where <code>trunkline up</code>
+          first started this site. Lost it? <code>trunkline users reset-password site.yaml</code> makes a new one.
         </p>
       </form>
     </main>

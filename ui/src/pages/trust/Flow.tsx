@@ -52,6 +52,7 @@ export function Flow({ totals }: { totals: Counts }) {
         <Count label="In transit" value={totals.in_transit} help="In the site log, on the way to the historian" />
         <Count label="Rejected" value={totals.rejected} level="medium" help="In the dead letters, with the reason" />
         <Count label="Deduplicated" value={totals.deduplicated} help="Sent twice and stored once" />
+        {totals.surplus !== 0 && <Count label="Surplus" value={totals.surplus} level="critical" help="Settled more often than read" />}
         <Count label="Missing" value={totals.missing} level="critical" help="Forwarded, and nowhere to be found" />
       </div>
     </div>

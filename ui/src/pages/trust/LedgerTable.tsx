@@ -15,17 +15,17 @@ const COUNTS: readonly [keyof Counts, string][] = [
 
 function columnsFor(zone: string): Column<LedgerRow>[] {
   return [
-    { id: 'hour', header: 'Hour', width: '140px', cell: (row) => formatHour(row.hour_us, zone) },
-    { id: 'gateway', header: 'Gateway', width: 'minmax(80px, 1fr)', cell: (row) => <span className="mono">{row.gateway}</span> },
-    { id: 'source', header: 'Source', width: 'minmax(100px, 1.4fr)', cell: (row) => <span className="mono">{row.source}</span> },
-    { id: 'category', header: 'Class', width: '88px', cell: (row) => <span className="dim">{row.category}</span> },
+    { id: 'hour', header: 'Hour', width: '128px', cell: (row) => (row.hour_us === 0 ? 'impossible time' : formatHour(row.hour_us, zone)) },
+    { id: 'gateway', header: 'Gateway', width: 'minmax(72px, 1fr)', cell: (row) => <span className="mono">{row.gateway}</span> },
+    { id: 'source', header: 'Source', width: 'minmax(104px, 1.4fr)', cell: (row) => <span className="mono">{row.source}</span> },
+    { id: 'category', header: 'Class', width: '76px', cell: (row) => <span className="dim">{row.category}</span> },
     ...COUNTS.map(
       ([key, header]): Column<LedgerRow> => ({
-        id: key, header, width: '84px', align: 'right', cell: (row) => <span className={row[key] === 0 ? 'dim' : undefined}>{formatCount(row[key])}</span>,
+        id: key, header, width: '76px', align: 'right', cell: (row) => <span className={row[key] === 0 ? 'dim' : undefined}>{formatCount(row[key])}</span>,
       }),
     ),
     {
-      id: 'balance', header: 'Balance', width: '96px',
+      id: 'balance', header: 'Balance', width: '84px',
       cell: (row) => (row.balanced ? <span className="dim">balanced</span> : <><Priority level="critical" bare /> does not</>),
     },
   ];
@@ -50,15 +50,15 @@ export function LedgerTable({ rows, filter }: { rows: readonly LedgerRow[]; filt
       </EmptyState>
     );
   }
-  return <VirtualTable label="Ledger by source and hour" rows={shown} columns={columns} rowKey={(row) => `${row.gateway} ${row.source} ${row.category} ${row.hour_us}`} minWidth={1340} />;
+  return <VirtualTable label="Ledger by source and hour" rows={shown} columns={columns} rowKey={(row) => `${row.gateway} ${row.source} ${row.category} ${row.hour_us}`} minWidth={1232} />;
 }
 
 const HOLE_COLUMNS: readonly PlainColumn<Hole>[] = [
   { id: 'gateway', header: 'Gateway', cell: (hole) => <span className="mono">{hole.gateway}</span> },
   { id: 'partition', header: 'Partition', align: 'right', cell: (hole) => hole.partition },
   { id: 'lo', header: 'First missing', align: 'right', cell: (hole) => formatCount(hole.lo) },
-  { id: 'hi', header: 'Last missing', align: 'right', cell: (hole) => formatCount(hole.hi) },
-  { id: 'n', header: 'Readings', align: 'right', cell: (hole) => <strong>{formatCount(hole.hi - hole.lo + 1)}</strong> },
+  { id: 'hi', header: 'Last missing', align: 'right', cell: (hole) => formatCount(hole.hi - 1) },
+  { id: 'n', header: 'Readings', align: 'right', cell: (hole) => <strong>{formatCount(hole.hi - hole.lo)}</strong> },
   { id: 'rest', header: '', wide: true, cell: () => null },
 ];
 

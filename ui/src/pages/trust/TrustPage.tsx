@@ -79,7 +79,7 @@ export function TrustPage() {
       {newest && ledger && (
         <Panel title="Ledger">
           <div style={{ display: 'grid', gap: 12 }}>
-            <Proof balanced={newest.balanced} at={newest.at_us} proof={ledger.proof} />
+            <Proof balanced={newest.balanced} at={newest.at_us} proof={newest.proof} />
             <Flow totals={newest.totals} />
           </div>
         </Panel>

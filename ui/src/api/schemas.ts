@@ -1,0 +1,254 @@
+// Written by 'npm run types' from docs/reference/openapi.json; do not edit.
+export interface components {
+    schemas: {
+        At: {
+            from_t: number | null;
+            /** @constant */
+            mode: "at";
+            q: number | null;
+            t: number;
+            tag: string;
+            v: number | boolean | string | null;
+        };
+        BufferInfo: {
+            bytes: number;
+            max_bytes: number;
+            oldest_waiting_us: number | null;
+            waiting: number;
+        };
+        Chart: {
+            avg: (number | null)[];
+            bad: number[];
+            bucket_us: number;
+            good_percent: number | null;
+            /** @enum {string} */
+            kind: "double" | "integer" | "boolean" | "text";
+            max: (number | null)[];
+            min: (number | null)[];
+            /** @constant */
+            mode: "chart";
+            n: number[];
+            readings: number;
+            t: number[];
+            tag: string;
+            unit: string;
+        };
+        DeadLetterInfo: {
+            gateway: string | null;
+            offset: number;
+            partition: number;
+            reason: string;
+            source: string | null;
+            tag: string | null;
+            time_us: number;
+            topic: string;
+            value: number | boolean | string | null;
+        };
+        DeadLetterPage: {
+            next: string | null;
+            rows: components["schemas"]["DeadLetterInfo"][];
+            total: number;
+        };
+        EventInfo: {
+            active: boolean | null;
+            actor: string;
+            after: number | boolean | string | null;
+            asset: string;
+            attributes: {
+                [key: string]: unknown;
+            };
+            before: number | boolean | string | null;
+            /** @enum {string} */
+            category: "event" | "alarm";
+            gateway: string;
+            id: string;
+            severity: number | null;
+            source: string;
+            tag: string;
+            text: string;
+            threshold: number | null;
+            time_us: number;
+            type: string;
+            unit: string;
+            value: number | boolean | string | null;
+        };
+        EventPage: {
+            events: components["schemas"]["EventInfo"][];
+            next: string | null;
+        };
+        GatewayInfo: {
+            at_us: number;
+            buffer: components["schemas"]["BufferInfo"];
+            gateway: string;
+            link: components["schemas"]["LinkInfo"];
+            sources: components["schemas"]["SourceInfo"][];
+        };
+        HealthInfo: {
+            since_us: number;
+            /** @enum {string} */
+            status: "ok" | "degraded";
+        };
+        Latest: {
+            values: components["schemas"]["LiveInfo"][];
+        };
+        Ledger: {
+            at_us: number;
+            balanced: boolean;
+            holes: components["schemas"]["LedgerHole"][];
+            proof: string;
+            rows: components["schemas"]["LedgerRow"][];
+            totals: components["schemas"]["LedgerCounts"];
+        };
+        LedgerCounts: {
+            deduplicated: number;
+            dropped: number;
+            forwarded: number;
+            in_transit: number;
+            missing: number;
+            read: number;
+            rejected: number;
+            repeats: number;
+            stored: number;
+            surplus: number;
+            waiting: number;
+        };
+        LedgerHole: {
+            gateway: string;
+            hi: number;
+            lo: number;
+            partition: number;
+        };
+        LedgerRow: {
+            balanced: boolean;
+            /** @enum {string} */
+            category: "telemetry" | "event" | "alarm";
+            deduplicated: number;
+            dropped: number;
+            forwarded: number;
+            gateway: string;
+            hour_us: number;
+            in_transit: number;
+            missing: number;
+            read: number;
+            rejected: number;
+            repeats: number;
+            source: string;
+            stored: number;
+            surplus: number;
+            waiting: number;
+        };
+        LinkInfo: {
+            error: string | null;
+            since_us: number;
+            /** @enum {string} */
+            state: "up" | "down";
+        };
+        LiveInfo: {
+            /** @default false */
+            big: boolean;
+            gateway_t: number;
+            q: number;
+            quality: string;
+            reason: string;
+            /** @enum {string} */
+            severity: "good" | "uncertain" | "bad";
+            t: number;
+            tag: string;
+            v: number | boolean | string | null;
+        };
+        LoginRequest: {
+            /** Format: password */
+            password: string;
+            username: string;
+        };
+        ProblemDetails: {
+            /** @example TAG_UNKNOWN */
+            code: string;
+            detail: string;
+            mend: string;
+            title: string;
+        };
+        Raw: {
+            /** @enum {string} */
+            kind: "double" | "integer" | "boolean" | "text";
+            /** @constant */
+            mode: "raw";
+            q: number[];
+            t: number[];
+            tag: string;
+            truncated: boolean;
+            unit: string;
+            v: (number | boolean | string | null)[];
+        };
+        RoleInfo: {
+            pid: number | null;
+            restarts: number;
+            role: string;
+            rss_bytes: number | null;
+            since_us: number;
+            /** @enum {string} */
+            state: "running" | "starting" | "stopped" | "failing";
+        };
+        SessionInfo: {
+            expires_us: number;
+            /** @enum {string} */
+            role: "viewer" | "operator" | "engineer" | "administrator";
+            username: string;
+        };
+        SiteInfo: {
+            now_us: number;
+            site: string;
+            timezone: string;
+            title: string;
+            version: string;
+        };
+        SourceInfo: {
+            error: string | null;
+            errors_total: number;
+            id: string;
+            last_reading_us: number | null;
+            readings_per_s: number;
+            readings_total: number;
+            since_us: number;
+            stale_tags: number;
+            /** @enum {string} */
+            state: "connecting" | "connected" | "backing_off" | "misconfigured" | "stopped";
+            tags: number;
+            type: string;
+        };
+        StatusInfo: {
+            gateways: components["schemas"]["GatewayInfo"][];
+            roles: components["schemas"]["RoleInfo"][];
+        };
+        TagInfo: {
+            description: string;
+            gateway: string;
+            /** @enum {string} */
+            kind: "double" | "integer" | "boolean" | "text";
+            max: number | null;
+            min: number | null;
+            source: string;
+            tag: string;
+            unit: string;
+        };
+        TagPage: {
+            next: string | null;
+            tags: components["schemas"]["TagInfo"][];
+            total: number;
+        };
+        Tree: {
+            nodes: components["schemas"]["TreeNode"][];
+        };
+        TreeNode: {
+            branch: boolean;
+            name: string;
+            path: string;
+            tags: number;
+        };
+    };
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
+}
