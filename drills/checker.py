@@ -223,8 +223,10 @@ def _compare_with_truth(journal: Counter[Item], sources: dict[str, str], site: S
     types = {source.id: source.type for gateway in site.config.gateways for source in site.sources(gateway.id)}
     truth = _read_truth(path)
     settled = max((written for written, _, _ in truth.mqtt), default=0) - _LAST_MOMENTS
+    # what the broker took before the gateway's session began belongs to nobody
+    began = min((item.time for item in journal if types[sources[item.tag]] == "mqtt" and item.value is not None), default=0)
     for written, number, item in truth.mqtt:
-        if number in truth.acknowledged and written < settled and item not in journal:
+        if number in truth.acknowledged and item.time >= began and written < settled and item not in journal:
             findings.missing_from_truth += 1
             findings.example("the broker took it, the gateway has it not", item)
     # a stale mark repeats the last value under the gateway's time: some sample of the tag must have had that value

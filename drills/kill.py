@@ -18,6 +18,7 @@ from trunkline.ledger.balance import unbalanced
 #: 239 units of seven tags every 335 ms: about 5,000 readings a second.
 FULL = {"units": 239, "period_ms": 335, "kills": 200, "pause": 1.5}
 SHORT = {"units": 24, "period_ms": 335, "kills": 15, "pause": 1.2}
+SABOTAGED = {"units": 24, "period_ms": 335, "kills": 5, "pause": 1.2}
 
 
 def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
@@ -31,17 +32,18 @@ def run_sabotaged(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]
 
 
 def _drill(*, seed: int, short: bool, keep: str | None, sabotage: str | None) -> dict[str, Any]:
-    size = SHORT if short or sabotage else FULL
+    size = SABOTAGED if sabotage else SHORT if short else FULL
     started = time.monotonic()
     with (
         nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="trunkline-drill-") as folder,
         stage(Path(folder), units=int(size["units"]), period_ms=int(size["period_ms"]), seed=seed) as plant,
     ):
         if sabotage:
-            plant.supervisor.roles["historian"].command = [sys.executable, "-m", "drills.sabotage", str(plant.site.file)]
+            plant.supervisor.roles["historian"].command = [sys.executable, "-m", "drills.sabotage", "historian", str(plant.site.file)]
         plant.wait_until_flowing()
         victims = ("historian",) if sabotage else tuple(plant.supervisor.roles)
         killed = _kill(plant, random.Random(seed), int(size["kills"]), float(size["pause"]), victims)
+        plant.recover()
         balance = plant.finish()
         say("comparing journal, dead letters, historian and ground truth")
         findings = check(plant.site, conninfo(plant.site), plant.truth)

@@ -13,6 +13,7 @@ from trunkline.config.site import LabConfig
 from trunkline.lab.site import SitePlan, site_text
 from trunkline.ledger.balance import Balance
 from trunkline.log.opening import layout_of, open_site_log
+from trunkline.model import times
 from trunkline.model.errors import RetryLater
 from trunkline.supervisor.supervisor import Supervisor
 
@@ -83,6 +84,17 @@ class Stage:
 
         if not self.tend(seconds, flowing):
             raise RuntimeError(f"the plant did not start within {seconds:g} s: see {self.site.data_dir / 'logs'}")
+
+    def recover(self, steady_seconds: float = 8.0, seconds: float = 120.0) -> None:
+        """Return once every role has been running for a while: after the last kill everything gets the chance to catch up."""
+
+        def steady() -> bool:
+            newest = max(role.since_us for role in self.supervisor.roles.values())
+            running = all(role.state == "running" for role in self.supervisor.roles.values())
+            return running and times.now() - newest > steady_seconds * times.SECOND
+
+        if not self.tend(seconds, steady):
+            raise RuntimeError(f"not every role runs {seconds:g} s after the last kill: see {self.site.data_dir / 'logs'}")
 
     def finish(self) -> Balance:
         """Stop the sources, let everything settle, and balance the ledger. The historian's database still runs."""

@@ -33,7 +33,7 @@ def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
         deleted, source, hour = row
         say(f"deleted one segment of {deleted} readings of source {source}, hour {hour}")
         after, rows = _ledger(plant.site.file)
-    named = [one for one in rows if one.get("missing")]
+    named = [one for one in rows if "source" in one and one["missing"]]
     caught = after == 1 and [(one["source"], one["hour_us"], one["missing"]) for one in named] == [(source, hour * 3_600_000_000, deleted)]
     return {
         "drill": "tamper",
