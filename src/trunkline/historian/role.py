@@ -191,10 +191,10 @@ class _Loop:
             except RetryLater as error:
                 self._wait(wait, error)
             else:
-                self._tell_lag(made.flush.positions)
                 self._last_flush = time.monotonic()
                 self._gathering.clear()
                 self._status.count(outcome)
+                self._tell_lag(made.flush.positions)
                 return
 
     def _tell_lag(self, positions: Positions) -> None:

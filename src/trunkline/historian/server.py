@@ -9,13 +9,15 @@ import getpass
 import hashlib
 import os
 import pwd
+import shutil
+import signal
 import stat
 import subprocess
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -126,14 +128,16 @@ class EmbeddedServer:
 
     def stop(self, timeout: float = 60.0) -> None:
         """Stop the server in order, if it runs: connections end, a checkpoint is written."""
-        if self.pid() is None:
-            return
-        try:
-            self._run("pg_ctl", "stop", "-D", str(self._dir), "-m", "fast", "-w", "-t", str(int(timeout)))
-        except subprocess.CalledProcessError:
-            if self.pid() is not None:
-                _log.warning("embedded PostgreSQL did not stop in time: stopping at once, it will recover at the next start")
-                self._run("pg_ctl", "stop", "-D", str(self._dir), "-m", "immediate", "-w")
+        # by signal, not by pg_ctl: it works even if the server's system user cannot reach the folder any more
+        for number, words in ((signal.SIGINT, "in order"), (signal.SIGQUIT, "at once: it will recover at the next start")):
+            pid = self.pid()
+            if pid is None:
+                return
+            _log.info(f"stopping embedded PostgreSQL {words}", pid=pid)
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                process.send_signal(number)
+                process.wait(timeout)
 
     def __enter__(self) -> Self:
         self.start()
@@ -176,10 +180,14 @@ class EmbeddedServer:
         fresh = Path(tempfile.mkdtemp(prefix=f".{self._dir.name}.", dir=self._dir.parent))
         self._own(fresh)
         locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if TARGET_POSTGRES_VERSION >= 17 else ()
-        self._run(
-            "initdb", "-D", str(fresh), "-U", ROLE, "-E", "UTF8", "--locale=C", *locale,
-            "--data-checksums", "--auth-local=peer", "--auth-host=reject",
-        )  # fmt: skip
+        try:
+            self._run(
+                "initdb", "-D", str(fresh), "-U", ROLE, "-E", "UTF8", "--locale=C", *locale,
+                "--data-checksums", "--auth-local=peer", "--auth-host=reject",
+            )  # fmt: skip
+        except subprocess.CalledProcessError:
+            shutil.rmtree(fresh)
+            raise
         if self._dir.exists():
             self._dir.rmdir()
         fresh.rename(self._dir)
