@@ -21,6 +21,8 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
+#: Longs from here to 2**27 - 1 take four bytes each, and an array of nothing else is encoded several times faster.
+FOUR_BYTES: Final = 1 << 20
 #: Encoding of the longs from -8192 to 8191; Python's negative indexes find the negative ones.
 _SHORT: Final = [_varint(2 * value) for value in range(_HALF)] + [_varint(-2 * value - 1) for value in range(-_HALF, 0)]
 #: Fourteen bits with more to follow, as two bytes; and the last fourteen bits or fewer.
@@ -58,12 +60,29 @@ def _longs(values: Sequence[int]) -> bytes:
     least, most = min(values), max(values)
     if least >= -_HALF and most < _HALF:
         body = b"".join(map(_SHORT.__getitem__, values))
+    elif least >= FOUR_BYTES and most < 1 << 27:
+        body = _four_bytes_each(values)
     elif least >= 0 and most < 1 << 27:
         # 2 * value has up to 28 bits: the upper and lower 14 from a table each
         body = b"".join([_SHORT[value] if value < _HALF else _MORE[2 * value & 0x3FFF] + _LAST[value >> 13] for value in values])
     else:
         body = b"".join(map(long, values))
     return b"%b%b\0" % (long(len(values)), body)
+
+
+def _four_bytes_each(values: Sequence[int]) -> bytes:
+    """Encode longs from `FOUR_BYTES` to 2**27 - 1, all at once, as lanes of one large integer."""
+    count = len(values)
+    lanes = int.from_bytes(struct.pack(f"<{count}I", *values), "little") << 1
+    low14, high14, low7, high7, more = _masks(count)
+    lanes = (lanes & high14) << 2 | lanes & low14
+    lanes = (lanes & high7) << 1 | lanes & low7
+    return (lanes | more).to_bytes(4 * count, "little")
+
+
+@lru_cache(maxsize=256)
+def _masks(count: int) -> tuple[int, ...]:
+    return tuple(int.from_bytes(struct.pack("<I", mask) * count, "little") for mask in (0x3FFF, 0xFFFC000, 0x7F007F, 0x3F803F80, 0x808080))
 
 
 def doubles(values: Sequence[float]) -> bytes:

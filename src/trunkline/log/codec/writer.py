@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, sub
+from operator import attrgetter, itemgetter, sub
 from typing import cast
 
 from msgspec.structs import replace
@@ -73,17 +73,16 @@ def write_blocks(
         return [], first_seq
     slots = [slot for slot, _ in pairs]
     read = [reading for _, reading in pairs]
-    base_time = history_time(read[0])
     end = first_seq + len(pairs)
     records = [
-        _record(BlockHead(origin, covered.get(partition, 0), end, ()), first_seq, base_time, partition, seq, mine, taken)
+        _record(BlockHead(origin, covered.get(partition, 0), end, ()), first_seq, partition, seq, mine, taken)
         for partition, seq, mine, taken in _shares(slots, read)
     ]
     return records, end
 
 
-_Slots = list[TagSlot]
-_Readings = list[Reading]
+_Slots = Sequence[TagSlot]
+_Readings = Sequence[Reading]
 
 
 def _shares(slots: _Slots, readings: _Readings) -> Iterator[tuple[int, Sequence[int], _Slots, _Readings]]:
@@ -99,12 +98,11 @@ def _shares(slots: _Slots, readings: _Readings) -> Iterator[tuple[int, Sequence[
         except KeyError:
             places[slot.partition] = [place]
     for partition, seq in sorted(places.items()):
-        yield partition, seq, [slots[place] for place in seq], [readings[place] for place in seq]
+        take = itemgetter(*seq, seq[0])  # one more, so that a single one comes as a tuple as well
+        yield partition, seq, take(slots)[:-1], take(readings)[:-1]
 
 
-def _record(
-    head: BlockHead, first_seq: int, base_time: int, partition: int, seq: Sequence[int], slots: _Slots, readings: _Readings
-) -> Record:
+def _record(head: BlockHead, first_seq: int, partition: int, seq: Sequence[int], slots: _Slots, readings: _Readings) -> Record:
     """Return one block: whole columns at a time, because this is where a gateway spends its time."""
     paths = [slot.path for slot in slots]
     measured = [reading.source_time for reading in readings]
@@ -114,7 +112,10 @@ def _record(
     index = {path: place for place, path in enumerate(tags)}
     sources = {source: place for place, source in enumerate(dict.fromkeys(slot.source for slot in tags.values()))}
     tag = list(map(index.__getitem__, paths))
-    time = [late if early is None else early for early, late in zip(measured, gateway, strict=True)]
+    if None in measured:
+        measured = [late if early is None else early for early, late in zip(measured, gateway, strict=True)]
+    time = cast("list[int]", measured)
+    base_time = min(time) - avro.FOUR_BYTES
     delay = list(map(sub, gateway, time))
     numbers, integers, texts, absent = _values([slot.kind for slot in tags.values()], tag, [reading.value for reading in readings])
     body = (
@@ -136,7 +137,7 @@ def _record(
         avro.strings(texts),
         avro.longs(absent),
     )
-    head = replace(head, tallies=_tallies(sources, slots, time, delay))
+    head = replace(head, tallies=_tallies(tags.values(), tag, time, delay))
     return Record(value=b"".join(body), headers=((HEADER, encode_head(head)),), partition=partition)
 
 
@@ -153,9 +154,19 @@ def _values(kinds: list[Kind], tag: list[int], values: list[Value]) -> tuple[Seq
     return cast("list[float]", numbers), whole, cast("list[str]", texts), absent
 
 
-def _tallies(sources: Collection[str], slots: _Slots, time: Sequence[int], delay: Sequence[int]) -> tuple[Tally, ...]:
+def _tallies(tags: Collection[TagSlot], tag: list[int], time: list[int], delay: list[int]) -> tuple[Tally, ...]:
+    sources = [slot.source for slot in tags]
     first, last = min(time), max(time)
-    if len(sources) == 1 and times.hour_of(first) == times.hour_of(last) and first >= times.EARLIEST and min(delay) >= -times.DAY:
-        return (Tally(slots[0].source, times.hour_of(first), len(slots)),)
-    counts = Counter((slot.source, ledger_hour(at, at + late)) for slot, at, late in zip(slots, time, delay, strict=True))
+    sane = first >= times.EARLIEST and min(delay) >= -times.DAY
+    if sane and times.hour_of(first) == times.hour_of(last) and len(set(sources)) == 1:
+        return (Tally(sources[0], times.hour_of(first), len(tag)),)
+    counts: Counter[tuple[str, int]] = Counter()
+    if not sane:
+        counts.update((sources[place], ledger_hour(at, at + late)) for place, at, late in zip(tag, time, delay, strict=True))
+    elif times.hour_of(first) == times.hour_of(last):
+        for place, count in Counter(tag).items():
+            counts[sources[place], times.hour_of(first)] += count
+    else:
+        for (place, hour), count in Counter(zip(tag, map(times.hour_of, time), strict=True)).items():
+            counts[sources[place], hour] += count
     return tuple(Tally(source, hour, count) for (source, hour), count in sorted(counts.items()))
