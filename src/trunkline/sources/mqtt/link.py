@@ -10,7 +10,7 @@ from socket import IPPROTO_TCP, TCP_NODELAY
 from socket import socket as Socket  # noqa: N812 - 'socket' names the variables here
 from typing import Any, TypeVar, cast
 
-from paho.mqtt.client import DisconnectFlags, MQTTMessage
+from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -54,10 +54,14 @@ class BrokerLink:
     Messages are acknowledged to the broker in the order of their arrival ([MQTT-4.6.0-2]) and only by `acknowledge`. When more than
     `max_in_flight` are held, or too many bytes, the socket is no longer read: back-pressure reaches the broker through TCP, also with
     MQTT 3.1.1, which has no receive maximum.
+
+    Attributes:
+        resumed: whether the broker still had the session of an earlier connection.
     """
 
     def __init__(self, client: StoringClient, config: MqttConfig, now: Callable[[], int]) -> None:
         """Prepare a link; `open` connects it."""
+        self.resumed = False
         self._client = client
         self._config = config
         self._now = now
@@ -71,6 +75,7 @@ class BrokerLink:
         self._arrived = 0
         self._changed = asyncio.Event()
         self._paused = False
+        self._reading_on = False
         self._lost: str | None = None
         self._goodbye = ""
         self._ticker: asyncio.TimerHandle | None = None
@@ -250,7 +255,17 @@ class BrokerLink:
             more = self._client.drain(_PACKETS_AT_ONCE, lambda: not self._paused)
             self._notice_loss()
             if more:
-                self._loop.call_soon(self._on_readable)
+                self._read_on()
+
+    def _read_on(self) -> None:
+        """Have what was taken from the socket, but not handled yet, handled after other tasks had their turn; once, however often asked."""
+        if not self._reading_on:
+            self._reading_on = True
+            self._loop.call_soon(self._on_rest)
+
+    def _on_rest(self) -> None:
+        self._reading_on = False
+        self._on_readable()
 
     def _on_writable(self) -> None:
         self._client.loop_write()
@@ -289,11 +304,12 @@ class BrokerLink:
             self._paused = False
             self._client.forgive_silence()
             self._loop.add_reader(socket.fileno(), self._on_readable)
-            self._loop.call_soon(self._on_readable)  # for what was read from the socket before the pause
+            self._read_on()
 
     # what paho calls, within the functions above
 
-    def _on_connect(self, _client: object, _userdata: object, _flags: object, reason: ReasonCode, _properties: object) -> None:
+    def _on_connect(self, _client: object, _userdata: object, flags: ConnectFlags, reason: ReasonCode, _properties: object) -> None:
+        self.resumed = flags.session_present
         if not self._connected.done():
             self._connected.set_result(reason)
 

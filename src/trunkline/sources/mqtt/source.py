@@ -132,7 +132,10 @@ class MqttSource:
         notes = self._context.directory / _SUBSCRIPTIONS_FILE
         await link.subscribe(self._filters)
         if self._config.persistent:
-            await link.unsubscribe([one for one in _noted(notes) if one not in self._filters])
+            earlier = _noted(notes)
+            if earlier and not link.resumed:
+                _log.warning("source %s: the broker has forgotten the session; what was published meanwhile is lost", self._config.id)
+            await link.unsubscribe([one for one in earlier if one not in self._filters])
             notes.write_bytes(msgspec.json.encode(self._filters))
 
     def _readings(self, message: Message, decoders: Sequence[TagDecoder]) -> Iterator[Reading]:
