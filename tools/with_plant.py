@@ -63,6 +63,18 @@ def wait_for_page(url: str, process: subprocess.Popen[bytes]) -> None:
     raise SystemExit(f"the plant did not come up: {answer}")
 
 
+def wait_for_history(site: Site) -> None:
+    """Return once the ledger balances with something stored in it."""
+    deadline = time.monotonic() + START_SECONDS
+    command = [sys.executable, "-m", "trunkline.cli.entry", "ledger", str(site.file), "--json"]
+    while time.monotonic() < deadline:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        if asked.returncode == 0 and json.loads(asked.stdout.splitlines()[-1])["stored"] > 500:
+            return
+        time.sleep(1.0)
+    raise SystemExit(f"nothing was stored in time: {asked.stderr}")
+
+
 def main() -> int:
     """Start, run, stop."""
     with tempfile.TemporaryDirectory(prefix="trunkline-plant-") as folder:
@@ -73,6 +85,7 @@ def main() -> int:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
         try:
             wait_for_page(url, process)
+            wait_for_history(site)
             environment = {**os.environ, "TRUNKLINE_URL": url, "TRUNKLINE_PASSWORD": password, "TRUNKLINE_SITE": str(site.file)}
             code = subprocess.run(sys.argv[1:], env=environment, check=False).returncode
         finally:

@@ -10,6 +10,7 @@ from typing import Final
 
 from trunkline.historian.reader import Reader
 from trunkline.ledger.balance import Balance, Cell, balance
+from trunkline.ledger.status import decode_status
 from trunkline.log.codec.head import HEADER, decode_head
 from trunkline.log.port import Log, Positions, TopicPartition
 from trunkline.log.topics import Layout
@@ -20,6 +21,8 @@ VALIDATE_GROUP: Final = "validate"
 HISTORIAN_GROUP: Final = "historian"
 _CLASSES: Final = (Category.TELEMETRY, Category.EVENT, Category.ALARM)
 _PAGE: Final = 1000
+#: Enough to hold a report of every gateway.
+_STATUS_RECORDS: Final = 500
 
 
 def take_account(reader: Reader, log: Log, layout: Layout, *, recount: bool = False) -> Balance:
@@ -40,7 +43,29 @@ def take_account(reader: Reader, log: Log, layout: Layout, *, recount: bool = Fa
     for category in _CLASSES:
         under_way += _behind(log, layout.topic(category, "clean"), category, snapshot.positions, snapshot.gateways)
         under_way += _behind(log, layout.topic(category, "raw"), category, judged, snapshot.gateways)
-    return balance(snapshot.counts, under_way, snapshot.holes, times.now())
+    up_to_date = _told_until(log, layout, snapshot.positions) >= _newest(log, layout)
+    return balance(snapshot.counts, under_way, snapshot.holes, times.now(), up_to_date=up_to_date)
+
+
+def _told_until(log: Log, layout: Layout, positions: Positions) -> int:
+    """Return the time up to which every gateway's counts have reached the historian; 0 when none has."""
+    at = TopicPartition(layout.gateway_status, 0)
+    end = positions.get(at, 0)
+    told: dict[bytes | None, int] = {}
+    for record in log.read(at, max(log.bounds(at.topic)[at][0], end - _STATUS_RECORDS), _STATUS_RECORDS):
+        if record.offset < end:
+            told[record.key] = decode_status(record.value).at_us  # taken before the counts
+    return min(told.values(), default=0)
+
+
+def _newest(log: Log, layout: Layout) -> int:
+    """Return when the newest raw record was made durable at the edge; 0 when there is none."""
+    newest = 0
+    for category in _CLASSES:
+        for at, (first, end) in log.bounds(layout.topic(category, "raw")).items():
+            if first < end:
+                newest = max(newest, *(record.timestamp for record in log.read(at, end - 1, 1)), 0)
+    return newest
 
 
 def _behind(log: Log, topic: str, category: Category, positions: Positions, gateways: Mapping[str, str]) -> Counter[Cell]:

@@ -5,7 +5,8 @@
 
 The edge's counts arrive through the log and are a few seconds older than the historian's, while data is flowing. What was forwarded by
 then must be settled or in transit by now, whatever moves meanwhile: `missing` above 0 is a loss at any time. The opposite, more settled
-than was ever read, is told apart from mere haste only once nothing moves (`quiet`) or the hour is over.
+than was ever read, is told apart from mere haste only once the edge's counts speak of everything and nothing moves (`quiet`), or the hour
+is over; until then what is settled counts as read, for so much must have been.
 """
 
 from collections import Counter
@@ -124,6 +125,8 @@ def balance(
     in_transit: Mapping[Cell, int],
     holes: Iterable[tuple[str, int, Range]],
     at_us: int,
+    *,
+    up_to_date: bool,
 ) -> Balance:
     """Balance the ledger.
 
@@ -132,9 +135,10 @@ def balance(
         in_transit: readings in the site log behind the historian's positions, by cell, taken after `counts`.
         holes: (gateway, partition, range) of positions that were skipped.
         at_us: present time.
+        up_to_date: whether the edge's counts are younger than everything that they forwarded.
     """
     moving = sum(in_transit.values()) + sum(max(0, one.read - one.forwarded - one.dropped) for one in counts.values())
-    quiet = moving == 0
+    quiet = moving == 0 and up_to_date
     rows = [
         _row(cell, counts.get(cell, Counts()), in_transit.get(cell, 0), quiet=quiet, at_us=at_us)
         for cell in sorted({*counts, *in_transit}, key=lambda cell: (-cell.hour, cell))
@@ -149,17 +153,19 @@ def balance(
 
 def _row(cell: Cell, one: Counts, in_transit: int, *, quiet: bool, at_us: int) -> Row:
     settled = one.stored + one.rejected + one.deduplicated
-    replayed = cell.gateway == REPLAY_ORIGIN
-    read = settled + in_transit if replayed else one.read
-    forwarded = read if replayed else one.forwarded
-    lost = max(0, forwarded - settled - in_transit)
-    there = one.stored - one.removed
-    gone = max(0, there - one.kept) if one.kept is not None else 0
-    over = settled + in_transit - read
-    settled_hour = quiet or times.hour_of(at_us) > cell.hour + 1
-    surplus = max(0, over) if settled_hour else 0
+    lost = max(0, one.forwarded - settled - in_transit)
+    gone = surplus = 0
     if one.kept is not None:
-        surplus += max(0, one.kept - there)
+        there = one.stored - one.removed
+        gone, surplus = max(0, there - one.kept), max(0, one.kept - there)
+    read, forwarded = one.read, one.forwarded
+    if cell.gateway == REPLAY_ORIGIN:
+        read = forwarded = settled + in_transit
+    elif quiet or times.hour_of(at_us) > cell.hour + 1:
+        surplus += max(0, settled + in_transit - read)
+    else:
+        forwarded = max(forwarded, settled)
+        read = max(read, forwarded + one.dropped)
     missing = lost + gone
     return Row(
         gateway=cell.gateway,
