@@ -6,7 +6,7 @@
 The edge's counts arrive through the log and are a few seconds older than the historian's, while data is flowing. What was forwarded by
 then must be settled or in transit by now, whatever moves meanwhile: `missing` above 0 is a loss at any time. The opposite, more settled
 than was ever read, is told apart from mere haste only once the edge's counts speak of everything and nothing moves (`quiet`), or the hour
-is over; until then what is settled counts as read, for so much must have been.
+is over; until then what is settled or in transit counts as read, for so much must have been.
 """
 
 from collections import Counter
@@ -164,7 +164,7 @@ def _row(cell: Cell, one: Counts, in_transit: int, *, quiet: bool, at_us: int) -
     elif quiet or times.hour_of(at_us) > cell.hour + 1:
         surplus += max(0, settled + in_transit - read)
     else:
-        forwarded = max(forwarded, settled)
+        forwarded = max(forwarded, settled + in_transit)
         read = max(read, forwarded + one.dropped)
     missing = lost + gone
     return Row(
