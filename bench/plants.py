@@ -1,0 +1,48 @@
+"""Site files of simulated plants on free ports, for benches that run whole roles."""
+
+import socket
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from trunkline.config.loading import Site, load
+from trunkline.config.site import LabConfig
+from trunkline.lab.site import SitePlan, site_text
+
+
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports that nothing listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def lab_document(units: int, period_ms: int) -> dict[str, Any]:
+    """Return the site file, as plain data, of a lab plant that reads every value of every unit."""
+    modbus, opcua, mqtt, api = free_ports(4)
+    lab = LabConfig(units=units, seed=7, period_ms=period_ms, modbus_port=modbus, opcua_port=opcua, mqtt_port=mqtt)
+    document: dict[str, Any] = YAML(typ="safe", pure=True).load(site_text(SitePlan(lab, api_port=api, deadbands=False)))
+    return document
+
+
+def write_site(directory: Path, document: dict[str, Any]) -> Site:
+    """Write a site file into a new folder and load it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = StringIO()
+    YAML(typ="safe", pure=True).dump(document, text)
+    file = directory / "site.yaml"
+    file.write_text(text.getvalue())
+    return load(file)
+
+
+def role_command(site: Site, role: str, *arguments: str) -> list[str]:
+    """Return the command that runs one role as the supervisor would."""
+    return [sys.executable, "-m", "trunkline.cli.entry", "run", role, str(site.file), *arguments]
