@@ -133,6 +133,12 @@ def test_integers_beyond_64_bits_are_refused() -> None:
         coerce(2**63, Kind.INTEGER)
 
 
+@pytest.mark.parametrize("whole", [2**53 + 1, 10**400])
+def test_integers_that_a_double_cannot_hold_are_refused(whole: int) -> None:
+    with pytest.raises(OverflowError):
+        coerce(whole, Kind.DOUBLE)
+
+
 @given(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
 def test_times_survive_text(us: int) -> None:
     """PD-27: UTC microseconds."""

@@ -52,13 +52,16 @@ def coerce(value: Value, kind: Kind) -> Value:
 
     Raises:
         TypeError: the value is of another kind and cannot be carried over without loss.
-        OverflowError: an integer does not fit 64 bits.
+        OverflowError: an integer does not fit 64 bits, or a double without loss.
     """
     if value is None:
         return None
     match kind:
         case Kind.DOUBLE if isinstance(value, int | float):
-            return float(value)
+            number = float(value)
+            if isinstance(value, int) and int(number) != value:
+                raise OverflowError(f"{value} cannot be a double without loss: use kind: integer")
+            return number
         case Kind.INTEGER if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
             whole = int(value)
             if not INT64_MIN <= whole <= INT64_MAX:
