@@ -9,7 +9,14 @@ from tests.api.known import FLOW
 from tests.api.support import Plant, plant_at, wait_for
 from tests.api.test_live import frames, live, now_reading, values
 
+from trunkline.api import pulse
 from trunkline.historian.server import EmbeddedServer
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look after the historian more often than anybody would in earnest."""
+    monkeypatch.setattr(pulse, "LEDGER_SECONDS", 0.3)
 
 
 @pytest.fixture
