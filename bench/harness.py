@@ -38,10 +38,12 @@ _PACKAGES: Final = ("trunkline", "numpy", "pyarrow", "pyruhvro", "msgspec", "zst
 
 
 class Work(NamedTuple):
-    """What one run did: units of work, and the seconds they took."""
+    """What one run did: units of work, and the seconds they took; its processor seconds and memory where another process did it."""
 
     units: float
     seconds: float
+    cpu_s: float | None = None
+    rss_mb: float | None = None
 
 
 class Run(NamedTuple):

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trunkline.log.codec import avro
 from trunkline.log.codec.columns import Columns, decode, encode, is_block
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
 from trunkline.log.codec.schemas import BLOCK_ID, FRAME_BYTES, PARSED, frame, schema_id_of
@@ -246,3 +247,23 @@ import sys, trunkline.log.codec.writer, trunkline.log.journal.journal
 sys.exit('pyarrow' in sys.modules or 'numpy' in sys.modules)
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@given(
+    st.lists(st.integers(INT64_MIN, INT64_MAX), max_size=20)
+    | st.lists(st.integers(0, 63), max_size=20)
+    | st.lists(st.integers(-9000, 9000), max_size=20)
+    | st.lists(st.integers(0, 2**27 + 5), max_size=20)
+    | st.lists(st.integers(avro.FOUR_BYTES, 2**27 - 1), max_size=20)
+)
+def test_arrays_of_longs_are_what_another_implementation_writes(values: list[int]) -> None:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema({"type": "array", "items": "long"}), values)
+    assert avro.longs(values) == out.getvalue()
+
+
+def test_a_long_beyond_64_bits_is_refused() -> None:
+    for value in (INT64_MAX + 1, INT64_MIN - 1):
+        with pytest.raises(OverflowError):
+            avro.longs([value])
+    assert avro.longs(range(300)) == avro.longs(list(range(300)))

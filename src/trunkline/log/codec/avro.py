@@ -25,6 +25,8 @@ def _varint(number: int) -> bytes:
 FOUR_BYTES: Final = 1 << 20
 #: Encoding of the longs from -8192 to 8191; Python's negative indexes find the negative ones.
 _SHORT: Final = [_varint(2 * value) for value in range(_HALF)] + [_varint(-2 * value - 1) for value in range(-_HALF, 0)]
+#: The longs from 0 to 63 take one byte each: twice themselves.
+_ONE_BYTE: Final = bytes(2 * value & 0xFF for value in range(256))
 #: Fourteen bits with more to follow, as two bytes; and the last fourteen bits or fewer.
 _MORE: Final = [bytes((low & 0x7F | 0x80, low >> 7 | 0x80)) for low in range(_WHOLE)]
 _LAST: Final = [_varint(high) for high in range(_WHOLE)]
@@ -58,7 +60,9 @@ def _counting(values: range) -> bytes:
 
 def _longs(values: Sequence[int]) -> bytes:
     least, most = min(values), max(values)
-    if least >= -_HALF and most < _HALF:
+    if least >= 0 and most < 64:
+        body = bytes(values).translate(_ONE_BYTE)
+    elif least >= -_HALF and most < _HALF:
         body = b"".join(map(_SHORT.__getitem__, values))
     elif least >= FOUR_BYTES and most < 1 << 27:
         body = _four_bytes_each(values)
