@@ -57,7 +57,7 @@ lint: $(STAMPS)/dev ## style, types, layers, generated pages
 	$(PY) tools/requirements_page.py --check
 	$(PY) tools/plugin_docs.py --check
 	$(PY) -m trunkline.api.openapi --check
-	$(PY) tools/site_file_docs.py --check
+	$(PY) -m trunkline.config.reference --check
 
 ui-test: $(STAMPS)/ui ## types, style and unit tests of the page
 	cd ui && $(NODE_PATH_FIRST) npm run --silent typecheck && $(NODE_PATH_FIRST) npm run --silent lint && $(NODE_PATH_FIRST) npm test --silent
@@ -76,7 +76,7 @@ drills: $(STAMPS)/dev ## kill, cut, fill and compare with the ground truth
 
 docs: $(STAMPS)/dev ## generated pages
 	$(PY) tools/plugin_docs.py
-	$(PY) tools/site_file_docs.py
+	$(PY) -m trunkline.config.reference
 	$(PY) -m trunkline.api.openapi
 	$(PY) tools/requirements_page.py
 
