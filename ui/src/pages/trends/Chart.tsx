@@ -58,8 +58,9 @@ export function Chart({ lines, series, view, locks, zone, colors, selection, eve
   }, [plot, onWidth]);
 
   const data = useMemo(() => align(series), [series]);
-  const bands = useMemo(() => series.map(qualityBands), [series]);
   const [from, to] = [view.from / 1000, view.to / 1000];
+  const held = view.live ? to : undefined;
+  const bands = useMemo(() => series.map((one) => qualityBands(one, held)), [series, held]);
   useEffect(() => plot?.show(data, bands, from, to), [plot, data, bands, from, to]);
   useEffect(() => plot?.select(selection), [plot, selection]);
   useImperativeHandle(ref, () => ({ bounds: (scale) => plot?.bounds(scale) }), [plot]);

@@ -87,6 +87,7 @@ describe('questions about a line', () => {
       { from: 2000, to: 4000, severity: 'uncertain', share: 1 },
       { from: 4000, to: 5000, severity: 'bad', share: 1 },
     ]);
+    expect(qualityBands(toSeries(raw([1, 2], [1, null], [0, 0x8031])), 9000)).toEqual([{ from: 2000, to: 9000, severity: 'bad', share: 1 }]);
     expect(qualityBands(toSeries(chart([0, 10], [0, 5])))).toEqual([{ from: 10_000, to: 20_000, severity: 'uncertain', share: 0.5 }]);
   });
 });

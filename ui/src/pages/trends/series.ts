@@ -192,8 +192,11 @@ export interface QualityBand {
   share: number;
 }
 
-/** Where readings are not good, as stretches of time (ms). Buckets do not say how bad: they count as uncertain, by their share. */
-export function qualityBands(series: Series): QualityBand[] {
+/**
+ * Where readings are not good, as stretches of time (ms). Buckets do not say how bad: they count as uncertain, by their share. The last reading
+ * holds until `end`, where the view is live: what went bad stays bad until something better comes.
+ */
+export function qualityBands(series: Series, end?: number): QualityBand[] {
   const bands: QualityBand[] = [];
   const half = series.bucketMs / 2;
   series.t.forEach((t, i) => {
@@ -201,7 +204,7 @@ export function qualityBands(series: Series): QualityBand[] {
     if (bad === 0) return;
     const share = bad / (series.n[i] ?? 1);
     const from = t - half;
-    const to = series.mode === 'chart' ? t + half : (series.t[i + 1] ?? t);
+    const to = series.mode === 'chart' ? t + half : (series.t[i + 1] ?? Math.max(t, end ?? t));
     const severity = series.mode === 'raw' && severityOf(series.q[i] ?? 0) === 'bad' ? 'bad' : 'uncertain';
     const last = bands.at(-1);
     if (last?.severity === severity && Math.abs(last.share - share) < 0.05 && from - last.to < 1) last.to = to;

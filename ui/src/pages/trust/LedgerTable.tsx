@@ -15,7 +15,7 @@ const COUNTS: readonly [keyof Counts, string][] = [
 
 function columnsFor(zone: string): Column<LedgerRow>[] {
   return [
-    { id: 'hour', header: 'Hour', width: '128px', cell: (row) => (row.hour_us === 0 ? 'impossible time' : formatHour(row.hour_us, zone)) },
+    { id: 'hour', header: 'Hour', width: '140px', cell: (row) => (row.hour_us === 0 ? 'impossible time' : formatHour(row.hour_us, zone)) },
     { id: 'gateway', header: 'Gateway', width: 'minmax(72px, 1fr)', cell: (row) => <span className="mono">{row.gateway}</span> },
     { id: 'source', header: 'Source', width: 'minmax(104px, 1.4fr)', cell: (row) => <span className="mono">{row.source}</span> },
     { id: 'category', header: 'Class', width: '76px', cell: (row) => <span className="dim">{row.category}</span> },
@@ -25,7 +25,7 @@ function columnsFor(zone: string): Column<LedgerRow>[] {
       }),
     ),
     {
-      id: 'balance', header: 'Balance', width: '84px',
+      id: 'balance', header: 'Balance', width: '96px',
       cell: (row) => (row.balanced ? <span className="dim">balanced</span> : <><Priority level="critical" bare /> does not</>),
     },
   ];
@@ -50,7 +50,7 @@ export function LedgerTable({ rows, filter }: { rows: readonly LedgerRow[]; filt
       </EmptyState>
     );
   }
-  return <VirtualTable label="Ledger by source and hour" rows={shown} columns={columns} rowKey={(row) => `${row.gateway} ${row.source} ${row.category} ${row.hour_us}`} minWidth={1232} />;
+  return <VirtualTable label="Ledger by source and hour" rows={shown} columns={columns} rowKey={(row) => `${row.gateway} ${row.source} ${row.category} ${row.hour_us}`} minWidth={1250} />;
 }
 
 const HOLE_COLUMNS: readonly PlainColumn<Hole>[] = [
