@@ -25,7 +25,7 @@ def check(
             emit(asdict(problem))
         emit({"file": str(file), "errors": len(wrong), "warnings": len(problems) - len(wrong), "passed": not wrong})
     else:
-        people.print(render(problems), markup=False)
+        people.print(render(problems), markup=False, soft_wrap=True)
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from trunkline.cli.output import emit, fail, people
+from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.wiring import site_log
 from trunkline.config.loading import load
 from trunkline.log.opening import layout_of
@@ -59,7 +59,8 @@ def list_letters(
     for one in shown:
         letter = one.letter
         value = "" if letter.value is None else str(letter.value)[:24]
-        table.add_row(_place(one), times.to_iso(letter.at_us), letter.source or "", letter.tag or "", value, letter.reason)
+        cells = (_place(one), times.to_iso(letter.at_us), letter.source or "", letter.tag or "", value, letter.reason)
+        table.add_row(*map(plain, cells))
     people.print(table)
     people.print(f"{len(found):,} dead letters, {len(shown):,} shown" if found else "no dead letters: validation refused nothing")
 
@@ -124,7 +125,7 @@ def replay(
         if as_json:
             emit({"place": _place(one.letter), "problem": one.problem})
         else:
-            people.print(f"[bold red]✕[/] {_place(one.letter)}: {one.problem}")
+            people.print(f"[bold red]✕[/] {plain(_place(one.letter))}: {plain(one.problem)}", soft_wrap=True)
     if as_json:
         emit({"sent": len(results) - len(refused), "refused": len(refused), "passed": not refused})
     else:

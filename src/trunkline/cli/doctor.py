@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from trunkline.cli import logs
-from trunkline.cli.output import emit, fail, people
+from trunkline.cli.output import emit, fail, people, plain
 from trunkline.config.loading import Site, load
 from trunkline.config.tags import SourceConfig
 from trunkline.model import quality as q
@@ -41,7 +41,8 @@ def doctor(
         emit({"errors": len(broken), "warnings": sum(one.verdict == "warning" for one in findings), "passed": not broken})
     else:
         for one in findings:
-            people.print(f"{_MARK[one.verdict]} {one.check:<12} {one.detail}" + (f"\n    mend: {one.mend}" if one.mend else ""))
+            mend = f"\n    mend: {plain(one.mend)}" if one.mend else ""
+            people.print(f"{_MARK[one.verdict]} {one.check:<12} {plain(one.detail)}{mend}", soft_wrap=True)
     raise typer.Exit(1 if broken else 0)
 
 
@@ -66,7 +67,7 @@ def probe(
         if as_json:
             emit(row)
         else:
-            people.print("  ".join(str(value) for value in row.values()))
+            people.print("  ".join(plain(value) for value in row.values()), soft_wrap=True)
     silent = [] if browse is not None else sorted({tag.path for tag in config.tags} - {row["tag"] for row in seen})
     if as_json:
         emit({"source": config.id, "seen": len(seen), "silent": silent, "passed": bool(seen)})

@@ -2,9 +2,21 @@
 
 import sys
 
+from trunkline.model.errors import TrunklineError
+
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What no command expects is still told in a sentence, where it is one of our errors or the system's."""
+    try:
+        _dispatch()
+    except (TrunklineError, OSError) as error:
+        from trunkline.cli.output import complain  # noqa: PLC0415 - see above
+
+        complain(str(error))
+        sys.exit(2)
+
+
+def _dispatch() -> None:
     if sys.argv[1:2] == ["run"]:
         from trunkline.cli.run import app as run_app  # noqa: PLC0415 - see above
 

@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from trunkline.cli.output import emit, fail, people
+from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.wiring import account
 from trunkline.config.loading import load
 from trunkline.ledger.balance import Balance, Row, unbalanced
@@ -46,7 +46,7 @@ def ledger(
     else:
         people.print(_table(result, hours))
         for problem in problems:
-            people.print(f"[bold red]✕[/] {problem}")
+            people.print(f"[bold red]✕[/] {plain(problem)}", soft_wrap=True)
         words = "balanced" if result.balanced else "[bold red]not balanced[/]"
         people.print(f"{words} at {times.to_iso(result.at_us)}{'' if result.quiet else ', data is moving'}")
     raise typer.Exit(0 if result.balanced else 1)
@@ -61,7 +61,8 @@ def _table(result: Balance, hours: int) -> Table:
     since = result.at_us - hours * times.HOUR
     for row in result.rows:
         if row.hour_us >= since or not row.balanced:
-            table.add_row(times.to_iso(row.hour_us)[:13], row.gateway, row.source or "—", row.category, *_figures(row))
+            names = (plain(row.gateway), plain(row.source or "—"), row.category)
+            table.add_row(times.to_iso(row.hour_us)[:13], *names, *_figures(row))
     table.add_section()
     table.add_row("all", "", "", "", *(f"{result.totals[name]:,}" for name in _COLUMNS))
     return table

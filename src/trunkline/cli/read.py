@@ -14,7 +14,7 @@ import pyarrow.parquet
 import typer
 from rich.table import Table
 
-from trunkline.cli.output import fail, people
+from trunkline.cli.output import fail, people, plain
 from trunkline.cli.wiring import historian_reader
 from trunkline.config.loading import load
 from trunkline.historian.readings import Chart, Raw
@@ -122,7 +122,7 @@ def _write(table: pa.Table, form: Format, output: Path | None, unit: str) -> Non
                 writer = csv.writer(target)
                 writer.writerow(table.column_names)
                 for row in table.to_pylist():
-                    writer.writerow([_plain(value) for value in row.values()])
+                    writer.writerow([_cell(value) for value in row.values()])
         case Format.parquet:
             pyarrow.parquet.write_table(table, output or pa.PythonFile(sys.stdout.buffer, "w"))
         case Format.arrow:
@@ -131,7 +131,7 @@ def _write(table: pa.Table, form: Format, output: Path | None, unit: str) -> Non
                 stream.write_table(table)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - cells of several types
+def _cell(value: Any) -> Any:  # noqa: ANN401 - cells of several types
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
 
 
@@ -139,8 +139,8 @@ def _show(table: pa.Table, unit: str) -> None:
     shown = Table(box=None)
     for name in table.column_names:
         if name != "quality_code":
-            shown.add_column(f"{name} {unit}".strip() if name == "value" else name, justify="left" if name == "time" else "right")
+            shown.add_column(plain(f"{name} {unit}".strip()) if name == "value" else name, justify="left" if name == "time" else "right")
     for row in table.slice(max(0, table.num_rows - _SHOWN)).to_pylist():
-        shown.add_row(*("—" if value is None else str(_plain(value)) for name, value in row.items() if name != "quality_code"))
+        shown.add_row(*("—" if value is None else plain(_cell(value)) for name, value in row.items() if name != "quality_code"))
     people.print(shown)
     people.print(f"{table.num_rows:,} rows" + (f", the last {_SHOWN} shown" if table.num_rows > _SHOWN else ""))

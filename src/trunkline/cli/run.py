@@ -32,6 +32,9 @@ def _open(file: Path, role: str) -> Site:
     logs.configure(as_json=True)
     try:
         site = load(file)
+        kind, _, name = role.partition(":")
+        if kind == "gateway":
+            site.gateway(name)  # a name that the file does not have takes no place
         _held.append(hold_place(site.data_dir, role))
     except Misconfigured as error:
         fail(str(error), 2)
@@ -173,7 +176,12 @@ def api(file: SiteFile) -> None:
     from trunkline.api.serve import run_api  # noqa: PLC0415
     from trunkline.cli.wiring import conninfo  # noqa: PLC0415
 
-    run_api(site, conninfo(site))
+    try:
+        run_api(site, conninfo(site))
+    except Misconfigured as error:
+        fail(str(error), 2)
+    except RetryLater as error:
+        fail(str(error), 3)
 
 
 @app.command()

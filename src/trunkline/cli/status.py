@@ -7,7 +7,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from trunkline.cli.output import emit, fail, people
+from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.wiring import site_log
 from trunkline.config.loading import Site, load
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Outbox
@@ -53,13 +53,13 @@ def status(file: SiteFile, as_json: AsJson = False) -> None:
     away += [f"{name}: link" for name, one in gateways.items() if one.link.state != "up"]
     if as_json:
         for name, one in gateways.items():
-            plain: dict[str, Any] = msgspec.to_builtins(one)
-            emit({"gateway": name, **{key: plain[key] for key in ("at_us", "sources", "buffer", "link")}})
+            told: dict[str, Any] = msgspec.to_builtins(one)
+            emit({"gateway": name, **{key: told[key] for key in ("at_us", "sources", "buffer", "link")}})
         emit({"roles": msgspec.to_builtins(roles.roles) if roles else [], "away": away, "passed": not away})
     else:
         _show(roles.roles if roles else [], gateways)
         if away:
-            people.print(f"[bold yellow]away:[/] {', '.join(away)}")
+            people.print(f"[bold yellow]away:[/] {plain(', '.join(away))}", soft_wrap=True)
     raise typer.Exit(1 if away else 0)
 
 
@@ -81,13 +81,13 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
                 str(source.stale_tags),
                 f"{source.readings_per_s:,.1f}",
                 last,
-                source.error or "",
+                plain(source.error or ""),
             )
     people.print(table)
     for name, one in gateways.items():
         link = "up" if one.link.state == "up" else f"down since {times.to_iso(one.link.since_us)}: {one.link.error}"
         room = f"{one.buffer.bytes / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
-        people.print(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}")
+        people.print(plain(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}"), soft_wrap=True)
 
 
 @outbox.command("list")
@@ -126,9 +126,8 @@ def _list_one(site: Site, gateway: str, *, as_json: bool) -> None:
                     if as_json:
                         emit(row)
                     else:
-                        people.print(
-                            f"{at.topic}/{at.partition}@{record.offset}  {state}  {record.tries} of {MAX_RETRIES} tries  {record.reason}"
-                        )
+                        tried = f"{record.tries} of {MAX_RETRIES} tries"
+                        people.print(plain(f"{at.topic}/{at.partition}@{record.offset}  {state}  {tried}  {record.reason}"), soft_wrap=True)
     finally:
         journal.close()
     if as_json:

@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 
 from trunkline.cli import logs
-from trunkline.cli.output import emit, fail, people
+from trunkline.cli.output import emit, fail, people, plain
+from trunkline.cli.status import gateway_statuses
 from trunkline.cli.wiring import account, conninfo, site_log
 from trunkline.config.loading import Site, load
 from trunkline.historian.account import settled
@@ -22,11 +23,13 @@ from trunkline.security.users import ensure_administrator
 from trunkline.supervisor.supervisor import Supervisor
 
 _SETTLE_SECONDS: Final = 60.0
+#: A slow machine may take this long until every source has been read; '--for' counts from then on.
+_START_SECONDS: Final = 60.0
 
 
 def up(
     file: Annotated[Path, typer.Argument(help="the site file")],
-    seconds: Annotated[float | None, typer.Option("--for", help="stop after so many seconds and say how it went")] = None,
+    seconds: Annotated[float | None, typer.Option("--for", help="stop after so many seconds of data and say how it went")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="no status screen")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON on stdout")] = False,
 ) -> None:
@@ -37,10 +40,11 @@ def up(
         supervisor = Supervisor(site)
     except Misconfigured as error:
         fail(str(error), 2)
-    password = ensure_administrator(site.data_dir)
-    _welcome(site, password)
     try:
+        _welcome(site, ensure_administrator(site.data_dir))
         passed = _run(site, supervisor, seconds, headless=headless or as_json, as_json=as_json)
+    except (Misconfigured, RetryLater) as error:
+        fail(str(error), 2)
     finally:
         supervisor.stop()
         supervisor.close()
@@ -49,34 +53,76 @@ def up(
 
 def _welcome(site: Site, password: str | None) -> None:
     api = site.config.api
-    people.print(f"[bold]{site.config.title or site.name}[/]  http://{api.host}:{api.port}/")
+    people.print(f"[bold]{plain(site.config.title or site.name)}[/]  http://{api.host}:{api.port}/")
     if password is not None:
-        people.print(f"the first administrator is [bold]admin[/] with password [bold]{password}[/]: it is shown this once")
-    people.print(f"data in {site.data_dir}, log files in {site.data_dir / 'logs'}", style="dim")
+        people.print(f"the first administrator is [bold]admin[/] with password [bold]{password}[/]: it is shown this once", soft_wrap=True)
+    people.print(plain(f"data in {site.data_dir}, log files in {site.data_dir / 'logs'}"), style="dim", soft_wrap=True)
 
 
 def _run(site: Site, supervisor: Supervisor, seconds: float | None, *, headless: bool, as_json: bool) -> bool:
     interrupted: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _: interrupted.append(signum))
-    started = time.monotonic()
+    run = _Run(site, seconds)
 
     def over() -> bool:
-        return bool(interrupted) or (seconds is not None and time.monotonic() - started >= seconds)
+        return bool(interrupted) or run.over()
 
     if headless:
-        supervisor.run(over, lambda _: None)
+        supervisor.run(over, lambda _: run.look())
     else:
         with Live(_screen(site, supervisor), console=people, refresh_per_second=2, transient=True) as live:
-            supervisor.run(over, lambda one: live.update(_screen(site, one)))
+
+            def show(one: Supervisor) -> None:
+                run.look()
+                live.update(_screen(site, one))
+
+            supervisor.run(over, show)
     if seconds is None or interrupted:
         people.print("stopping in order; what is not forwarded waits at the edge", style="dim")
         return True
-    return _summary(site, supervisor, time.monotonic() - started, as_json=as_json)
+    return _summary(site, supervisor, run.seconds(), as_json=as_json)
+
+
+class _Run:
+    """How long a run with `--for` goes on: so many seconds from when every source has been read, which on a busy machine takes its time."""
+
+    def __init__(self, site: Site, wanted: float | None) -> None:
+        self._site = site
+        self._wanted = wanted
+        self._started = time.monotonic()
+        self._flowing: float | None = None
+
+    def look(self) -> None:
+        """Notice that data flows."""
+        if self._wanted is not None and self._flowing is None and _every_source_was_read(self._site):
+            self._flowing = time.monotonic()
+
+    def over(self) -> bool:
+        """Return whether it has gone on for long enough."""
+        if self._wanted is None:
+            return False
+        if self._flowing is None:
+            return time.monotonic() - self._started >= max(self._wanted, _START_SECONDS)
+        return time.monotonic() - self._flowing >= self._wanted
+
+    def seconds(self) -> float:
+        """Return how long data has been flowing; all the time when it never did from every source."""
+        return time.monotonic() - (self._started if self._flowing is None else self._flowing)
+
+
+def _every_source_was_read(site: Site) -> bool:
+    try:
+        statuses = gateway_statuses(site)
+    except RetryLater:
+        return False
+    heard = {(name, source.id) for name, one in statuses.items() for source in one.sources if source.readings_total}
+    return heard.issuperset((gateway.id, one.id) for gateway in site.config.gateways for one in site.sources(gateway.id) if one.enabled)
 
 
 def _screen(site: Site, supervisor: Supervisor) -> Table:
-    table = Table(title=f"{site.config.title or site.name}", caption="Ctrl-C stops", box=None, title_justify="left", caption_justify="left")
+    title = plain(site.config.title or site.name)
+    table = Table(title=title, caption="Ctrl-C stops", box=None, title_justify="left", caption_justify="left")
     for name, align in (("role", "left"), ("state", "left"), ("pid", "right"), ("restarts", "right"), ("memory", "right")):
         table.add_column(name, justify="right" if align == "right" else "left")
     for role in supervisor.status().roles:

@@ -22,11 +22,9 @@ def hold_place(data_dir: Path, role: str) -> IO[str]:
     Waits for a while: an earlier process of the same role may still be writing what it has.
 
     Raises:
-        Misconfigured: another process is running this role.
+        Misconfigured: another process is running this role, or the data directory cannot be written.
     """
-    directory = data_dir / "run"
-    directory.mkdir(parents=True, exist_ok=True)
-    file = (directory / f"{role.replace(':', '-')}.lock").open("a+")
+    file = open_lock(data_dir, role.replace(":", "-"))
     deadline = time.monotonic() + (_PATIENCE_SECONDS if SUPERVISED in os.environ else 0)
     while True:
         try:
@@ -43,6 +41,18 @@ def hold_place(data_dir: Path, role: str) -> IO[str]:
             file.write(f"{os.getpid()}\n")
             file.flush()
             return file
+
+
+def open_lock(data_dir: Path, name: str) -> IO[str]:
+    """Return a lock file of the data directory, opened. Raises Misconfigured when the directory cannot be written."""
+    path = data_dir / "run" / f"{name}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+")
+    except OSError as error:
+        raise Misconfigured(
+            f"{error.filename or path} cannot be written: {error.strerror}: choose another data_dir, or give it to the user who runs this"
+        ) from error
 
 
 def follow_supervisor() -> None:

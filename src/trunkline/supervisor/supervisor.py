@@ -13,6 +13,7 @@ import structlog
 from trunkline.config.loading import Site
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured
+from trunkline.supervisor.holding import open_lock
 from trunkline.supervisor.process import RoleProcess
 from trunkline.supervisor.status import RoleStatus, SupervisorStatus, write_status
 
@@ -47,12 +48,11 @@ class Supervisor:
         site: the site to run.
 
     Raises:
-        Misconfigured: another supervisor runs this data directory.
+        Misconfigured: another supervisor runs this data directory, or it cannot be written.
     """
 
     def __init__(self, site: Site) -> None:
-        self._run_dir = site.data_dir / "run"
-        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self._run_dir = run_directory(site.data_dir)
         self._lock = self._take_lock()
         logs = site.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ class Supervisor:
         }
 
     def _take_lock(self) -> IO[str]:
-        file = (self._run_dir / "supervisor.lock").open("w")
+        file = open_lock(self._run_dir.parent, "supervisor")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
