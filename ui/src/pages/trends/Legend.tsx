@@ -42,7 +42,8 @@ function CursorCell({ line, cursor }: { line: LegendLine; cursor: number | null 
 function Row({ line, index, props }: { line: LegendLine; index: number; props: Props }) {
   const { from, to, cursor, locks, onLock, onRemove } = props;
   const stats = line.series ? statisticsOf(line.series, from, to) : undefined;
-  const number = (value: number | null | undefined) => formatValue(value, line.kind === 'boolean' ? 'double' : line.kind, line.digits);
+  const number = (value: number | null | undefined) => formatValue(value, line.kind, line.digits);
+  const mean = stats?.mean ?? null;
   const locked = line.unit in locks;
   return (
     <tr>
@@ -61,7 +62,7 @@ function Row({ line, index, props }: { line: LegendLine; index: number; props: P
       <td className={`${styles.left ?? ''} dim`}>{line.unit}</td>
       <td><CursorCell line={line} cursor={cursor} /></td>
       <td>{number(stats?.min)}</td>
-      <td>{number(stats?.mean)}</td>
+      <td>{line.kind === 'boolean' && mean !== null ? `${formatPercent(100 * mean)} on` : formatValue(mean, 'double', line.digits)}</td>
       <td>{number(stats?.max)}</td>
       <td>{formatCount(stats?.n)}</td>
       <td>{formatPercent(stats?.goodPercent)}</td>

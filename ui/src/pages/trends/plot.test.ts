@@ -29,6 +29,10 @@ describe('the table that is drawn', () => {
     expect(plot.padded(null, null)).toEqual([0, 1]);
   });
 
+  it('writes ticks as finely as their step', () => {
+    expect([plot.tick(117.5, 2.5), plot.tick(120, 5), plot.tick(0.25, 0.05)]).toEqual(['117.5', '120', '0.25']);
+  });
+
   it('shares an axis between lines of one unit', () => {
     expect(plot.scaleOf({ unit: 'bar', kind: 'double' })).toBe(plot.scaleOf({ unit: 'bar', kind: 'integer' }));
     expect(plot.scaleOf({ unit: '', kind: 'boolean' })).not.toBe(plot.scaleOf({ unit: '', kind: 'double' }));

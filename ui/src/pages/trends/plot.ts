@@ -113,8 +113,11 @@ function makeAxes(lines: readonly LineLook[], colors: Colors): uPlot.Axis[] {
   return [x, ...ys];
 }
 
-function tick(value: number, step: number): string {
-  return formatValue(value, 'double', Math.min(6, Math.max(0, -Math.floor(Math.log10(step) + 1e-9))));
+/** A tick with as many digits as its step has: steps of 2.5 need one. */
+export function tick(value: number, step: number): string {
+  let digits = 0;
+  while (digits < 6 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits += 1;
+  return formatValue(value, 'double', digits);
 }
 
 export interface PlotEvents {
