@@ -119,8 +119,9 @@ def _child(work: Callable[[], Work], sender: Connection) -> None:
     try:
         before = _cpu()
         done = work()
-        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        sender.send((Run(done.units / done.seconds, _cpu() - before, rss), ""))
+        cpu = _cpu() - before if done.cpu_s is None else done.cpu_s
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if done.rss_mb is None else done.rss_mb
+        sender.send((Run(done.units / done.seconds, cpu, rss), ""))
     except Exception:  # noqa: BLE001 - whatever it is, the parent reports it
         sender.send((None, traceback.format_exc()))
 
