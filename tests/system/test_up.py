@@ -19,7 +19,7 @@ def test_a_plant_on_three_protocols_for_a_while(tmp_path: Path) -> None:
     file.write_text(
         site_text(SitePlan(LabConfig(units=3, period_ms=500, modbus_port=modbus, opcua_port=opcua, mqtt_port=mqtt), api_port=api))
     )
-    with RunningSite(file).start("--for", "15", "--json") as plant:
+    with RunningSite(file).start("--for", "5", "--json") as plant:
         until(plant.roles, "roles are started")
         code, output = plant.finish()
         left = plant.left_behind()
@@ -27,7 +27,7 @@ def test_a_plant_on_three_protocols_for_a_while(tmp_path: Path) -> None:
     assert output.count("\n") == 1
     assert code == 0, summary
     assert summary["passed"] is True
-    assert summary["seconds"] >= 15
+    assert summary["seconds"] >= 5
     assert set(summary["readings"]) == {"modbus", "opcua", "mqtt"}
     assert min(summary["readings"].values()) > 0
     ledger = summary["ledger"]
@@ -53,7 +53,7 @@ def test_a_killed_supervisor_leaves_no_orphans_and_a_second_one_loses_nothing(tm
     """P-117: the roles notice that they are alone, let go of their places, and what was acknowledged arrives under the next supervisor."""
     with RunningSite(write_simulated_site(tmp_path)).start() as plant:
         before = plant.wait_until_stored().totals["stored"]
-        assert len(until(lambda: len(found := plant.roles()) == 5 and found, "every role is named")) == 5
+        until(lambda: len(plant.roles()) == 5, "every role is named")
         assert plant.end(signal.SIGKILL) == -signal.SIGKILL
         until(lambda: not plant.left_behind(), "the roles have ended by themselves")
     with RunningSite(plant.file).start() as plant:

@@ -13,6 +13,7 @@ import typer
 from trunkline.cli import logs
 from trunkline.cli.output import fail
 from trunkline.config.loading import Site, load
+from trunkline.config.stamp import write_stamp
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater
 from trunkline.supervisor.holding import follow_supervisor, hold_place
 
@@ -36,6 +37,7 @@ def _open(file: Path, role: str) -> Site:
         if kind == "gateway":
             site.gateway(name)  # a name that the file does not have takes no place
         _held.append(hold_place(site.data_dir, role))
+        write_stamp(site.data_dir, site.config)
     except Misconfigured as error:
         fail(str(error), 2)
     follow_supervisor()

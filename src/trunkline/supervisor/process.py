@@ -1,5 +1,6 @@
 """One role as a child process: started, watched, restarted with growing pauses, stopped in order."""
 
+import os
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ from typing import Final
 import psutil
 
 from trunkline.model import times
+from trunkline.supervisor.holding import SUPERVISED
 
 FIRST_PAUSE: Final = 0.2
 LAST_PAUSE: Final = 15.0
@@ -70,9 +72,12 @@ class RoleProcess:
             self._start()
 
     def _start(self) -> None:
+        environment = {**os.environ, SUPERVISED: str(os.getpid())}
         with self._log_file.open("ab") as output:
             # a session of its own: Ctrl-C goes to the supervisor alone, which then stops the roles in order
-            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=environment
+            )
         self._started = time.monotonic()
         self.since_us = times.now()
 

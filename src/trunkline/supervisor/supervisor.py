@@ -11,6 +11,7 @@ from typing import IO, Final
 import structlog
 
 from trunkline.config.loading import Site
+from trunkline.config.stamp import write_stamp
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured
 from trunkline.supervisor.holding import open_lock
@@ -48,12 +49,13 @@ class Supervisor:
         site: the site to run.
 
     Raises:
-        Misconfigured: another supervisor runs this data directory, or it cannot be written.
+        Misconfigured: another supervisor runs this data directory, it holds the data of another site, or it cannot be written.
     """
 
     def __init__(self, site: Site) -> None:
         self._run_dir = run_directory(site.data_dir)
         self._lock = self._take_lock()
+        write_stamp(site.data_dir, site.config)
         logs = site.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self.roles = {
