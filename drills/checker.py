@@ -28,6 +28,7 @@ from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log, StoredRecord
 from trunkline.model import times
+from trunkline.model.quality import Quality
 from trunkline.model.reading import Category, Kind, Value
 from trunkline.processing.deadletter import ORIGINAL
 
@@ -82,18 +83,18 @@ def check(site: Site, conninfo: str, truth: Path) -> Findings:
     log = open_site_log(site.config.log, site.data_dir)
     layout = layout_of(site.config.log)
     try:
-        journal, sources = _journal_items(edge, layout.topic(Category.TELEMETRY, "raw"))
+        journal = _read_journal(edge, layout.topic(Category.TELEMETRY, "raw"))
         findings.inversions = _inversions(log, layout.topic(Category.TELEMETRY, "clean"))
         dead = Counter(_dead_items(log, layout.topic(Category.TELEMETRY, "dead")))
     finally:
         log.close()
         edge.close()
-    stored = Counter(_stored_items(conninfo, {item.tag for item in journal}))
-    findings.acknowledged = sum(journal.values())
+    stored = Counter(_stored_items(conninfo, journal.sources))
+    findings.acknowledged = journal.items.total()
     findings.stored = sum(stored.values())
     findings.rejected = sum(dead.values())
-    _compare(journal, stored, dead, findings)
-    _compare_with_truth(journal, sources, site, truth, findings)
+    _compare(journal.items, stored, dead, findings)
+    _compare_with_truth(journal, site, truth, findings)
     return findings
 
 
@@ -122,14 +123,32 @@ def _items(columns: codec.Columns) -> Iterator[tuple[Item, str]]:
         yield Item(tags[tag], time, value), sources[source]
 
 
-def _journal_items(edge: Journal, topic: str) -> tuple[Counter[Item], dict[str, str]]:
-    found: Counter[Item] = Counter()
-    sources: dict[str, str] = {}
+@dataclass(slots=True)
+class _Journal:
+    """What the edge acknowledged.
+
+    Attributes:
+        items: every reading and how often.
+        sources: source of each tag.
+        marks: readings that the gateway made itself to say that a tag fell silent; no device showed them.
+    """
+
+    items: Counter[Item] = field(default_factory=Counter)
+    sources: dict[str, str] = field(default_factory=dict)
+    marks: set[Item] = field(default_factory=set)
+
+
+def _read_journal(edge: Journal, topic: str) -> _Journal:
+    found = _Journal()
     for records in _pages(edge, topic):
-        for item, source in _items(codec.decode(records)):
-            found[item] += 1
-            sources[item.tag] = source
-    return found, sources
+        columns = codec.decode(records)
+        silent = ((columns.quality == Quality.UNCERTAIN_STALE) | (columns.quality == Quality.BAD_COMMS_LOST)).tolist()
+        for (item, source), mark in zip(_items(columns), silent, strict=True):
+            found.items[item] += 1
+            found.sources[item.tag] = source
+            if mark:
+                found.marks.add(item)
+    return found
 
 
 def _dead_items(log: Log, topic: str) -> Iterator[Item]:
@@ -219,23 +238,20 @@ def _read_truth(path: Path) -> _Truth:
     return truth
 
 
-def _compare_with_truth(journal: Counter[Item], sources: dict[str, str], site: Site, path: Path, findings: Findings) -> None:
+def _compare_with_truth(journal: _Journal, site: Site, path: Path, findings: Findings) -> None:
     types = {source.id: source.type for gateway in site.config.gateways for source in site.sources(gateway.id)}
     truth = _read_truth(path)
+    shown = [item for item in journal.items if item.value is not None and item not in journal.marks]
     settled = max((written for written, _, _ in truth.mqtt), default=0) - _LAST_MOMENTS
     # what the broker took before the gateway's session began belongs to nobody
-    began = min((item.time for item in journal if types[sources[item.tag]] == "mqtt" and item.value is not None), default=0)
+    began = min((item.time for item in shown if types[journal.sources[item.tag]] == "mqtt"), default=0)
     for written, number, item in truth.mqtt:
-        if number in truth.acknowledged and item.time >= began and written < settled and item not in journal:
+        if number in truth.acknowledged and item.time >= began and written < settled and item not in journal.items:
             findings.missing_from_truth += 1
             findings.example("the broker took it, the gateway has it not", item)
-    # a stale mark repeats the last value under the gateway's time: some sample of the tag must have had that value
-    opcua_values = {(item.tag, item.value) for item in truth.opcua}
-    for item in journal:
-        if item.value is None:
-            continue
-        protocol = types[sources[item.tag]]
-        if protocol == "opcua" and item not in truth.opcua and (item.tag, item.value) not in opcua_values:
+    for item in shown:
+        protocol = types[journal.sources[item.tag]]
+        if protocol == "opcua" and item not in truth.opcua:
             findings.not_in_truth += 1
             findings.example("the server never had it", item)
         elif protocol == "modbus" and not _was_shown(item, truth.modbus[item.tag]):

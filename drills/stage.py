@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trunkline.cli.status import gateway_statuses
 from trunkline.cli.up import drain
 from trunkline.config.loading import Site, load
 from trunkline.config.site import LabConfig
@@ -85,16 +86,21 @@ class Stage:
         if not self.tend(seconds, flowing):
             raise RuntimeError(f"the plant did not start within {seconds:g} s: see {self.site.data_dir / 'logs'}")
 
-    def recover(self, steady_seconds: float = 8.0, seconds: float = 120.0) -> None:
-        """Return once every role has been running for a while: after the last kill everything gets the chance to catch up."""
+    def recover(self, steady_seconds: float = 8.0, seconds: float = 180.0) -> None:
+        """Return once every role and source has been up for a while: after the last kill everything gets the chance to catch up."""
 
         def steady() -> bool:
-            newest = max(role.since_us for role in self.supervisor.roles.values())
-            running = all(role.state == "running" for role in self.supervisor.roles.values())
-            return running and times.now() - newest > steady_seconds * times.SECOND
+            now = times.now()
+            since = [role.since_us for role in self.supervisor.roles.values()]
+            states = [role.state == "running" for role in self.supervisor.roles.values()]
+            for status in gateway_statuses(self.site).values():
+                since += [source.since_us for source in status.sources]
+                states += [source.state == "connected" for source in status.sources]
+                states.append(now - status.at_us < steady_seconds * times.SECOND)
+            return all(states) and now - max(since) > steady_seconds * times.SECOND
 
         if not self.tend(seconds, steady):
-            raise RuntimeError(f"not every role runs {seconds:g} s after the last kill: see {self.site.data_dir / 'logs'}")
+            raise RuntimeError(f"not every role and source is up {seconds:g} s after the last kill: see {self.site.data_dir / 'logs'}")
 
     def finish(self) -> Balance:
         """Stop the sources, let everything settle, and balance the ledger. The historian's database still runs."""

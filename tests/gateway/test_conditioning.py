@@ -49,6 +49,7 @@ def test_gateway_time_by_choice_stays_good() -> None:
         ("integer", 1.5, (None, Quality.BAD_TYPE)),
         ("integer", 2**63, (None, Quality.BAD_TYPE)),
         ("boolean", "yes", (None, Quality.BAD_TYPE)),
+        ("text", "x" * 1_000_000, (None, Quality.BAD_DECODING)),
         ("double", 3, (3.0, Quality.GOOD)),
         ("double", None, (None, Quality.BAD)),
     ],

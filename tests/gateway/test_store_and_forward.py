@@ -303,3 +303,14 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(edge: Journal, lay
     assert not writer.error
     assert len(values(edge, layout)) == 10
     writer.stop()
+
+
+async def test_large_texts_are_spread_over_records(edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout) -> None:
+    """A batch of long texts exceeds the largest record; nothing is refused, order and ranges hold."""
+    slot = TagSlot.of("P.A.U.NOTE", "plc", Kind.TEXT, 3)
+    notes = [(slot, Reading(slot.path, chr(0x1F600 + number) * 240_000, 0, NOW + number, NOW)) for number in range(20)]
+    await fill(edge, layout, notes)
+    settle(Forwarder(edge, open_site, layout))
+    columns = codec.decode(stored(site, layout.topic(Category.TELEMETRY, "raw")))
+    assert [columns.text[place] for place in range(20)] == [reading.value for _, reading in notes]
+    assert Coverage((head.lo, head.hi) for head in columns.heads).ranges == ((0, 20),)

@@ -160,6 +160,26 @@ def test_repeats_are_dropped_and_counted_but_equal_times_with_other_values_are_k
     assert DEAD not in first
 
 
+def test_records_sent_again_are_judged_once() -> None:
+    """PD-6: a forwarder that crashed repeats its last records; their dead letters must not be doubled, over restarts, too."""
+    feed, one = Feed(), step()
+    record = feed.block((FLOW, 10.0, 0, 0), (FLOW, 900.0, 1, 0))
+    first = one.process([record])
+    assert len(letters(first)) == 1
+    again = record._replace(offset=record.offset + 50)
+    assert one.process([again]) == {}
+    fresh = step()
+    fresh.recover([StoredRecord(CLEAN, 0, 0, NOW, None, first[CLEAN][0].value, first[CLEAN][0].headers)])
+    assert fresh.process([again]) == {}
+
+
+def test_events_sent_again_are_judged_once() -> None:
+    record = _stored_event(_event(id="hello"), Category.EVENT)
+    one = step()
+    assert one.process([record])
+    assert one.process([record]) == {}
+
+
 def test_memory_is_rebuilt_from_own_output() -> None:
     """D-31: state survives a restart."""
     feed, one = Feed(), step()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from tests.sources.rig import FIRST, PATIENCE, SECOND, Rig, harness_of, package
 
 from trunkline.config.tags import KINDS
@@ -304,7 +304,7 @@ def files_are_complete(plugin: SourcePlugin) -> None:
         assert (folder / file).exists(), f"{file} is missing"
     page = (folder / "README.md").read_text(encoding="utf-8")
     assert 0 < page.find("<!-- options:begin -->") < page.find("<!-- options:end -->")
-    example = YAML(typ="safe").load(folder / "example.yaml")
+    example = yaml.safe_load((folder / "example.yaml").read_text())
     config = plugin.config.model_validate(example)
     assert config.type == plugin.name
     assert config.tags, "the example shows no tag"

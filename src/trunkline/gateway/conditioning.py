@@ -18,6 +18,8 @@ from trunkline.model.reading import Kind, Reading, Value, coerce
 #: D-15: from here on readings are marked; from there on people are told.
 SKEW_MARK = 5 * times.SECOND
 SKEW_ALERT = 10 * times.SECOND
+#: Longer texts are no measurements; they are told as BAD, so that one device cannot fill the gateway's memory.
+MAX_TEXT = 250_000
 _SKEW_WINDOW = 60 * times.SECOND
 
 Conditioned = tuple[TagSlot, Reading]
@@ -176,6 +178,8 @@ def _fit_value(value: Value, kind: Kind, quality: int) -> tuple[Value, int]:
         return None, Quality.BAD_TYPE
     if isinstance(fit, float) and not math.isfinite(fit):
         return None, Quality.BAD_NOT_FINITE
+    if isinstance(fit, str) and len(fit) > MAX_TEXT:
+        return None, Quality.BAD_DECODING
     return fit, quality
 
 

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,8 @@ FORWARDED: Final = "forwarded"
 DROPPED: Final = "dropped"
 
 _META: Final = "edge.sequence"
+#: Characters of text in one block; with four bytes each still well below the largest record.
+_TEXT_CHARACTERS: Final = 1_000_000
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -171,12 +173,14 @@ class EdgeWriter:
         for attempt in itertools.count():
             try:
                 self._append(group)
-            except RetryLater as error:
+            except Exception as error:  # whatever it is: sources must neither be told 'durable' nor wait for a dead thread
+                if not isinstance(error, RetryLater):
+                    log.exception("edge journal refuses what it was given")
                 if self.error is None:
                     log.warning("edge journal cannot be written; sources wait", error=str(error))
                 self.error = str(error)
                 if self._stopping.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
-                    _settle(group, error)
+                    _settle(group, RetryLater(str(error)))
                     return
             else:
                 if self.error is not None:
@@ -192,13 +196,13 @@ class EdgeWriter:
         tallies: Counter[tuple[str, ...]] = Counter()
         appends: dict[str, list[Record]] = {}
         readings = [item for waiting in group for item in waiting.readings]
-        if readings:
-            blocks, sequence.next = write_blocks(self._journal.id, sequence.next, sequence.covered, readings)
+        for part in _parts(readings):
+            blocks, sequence.next = write_blocks(self._journal.id, sequence.next, sequence.covered, part)
             for head in map(_head_of, blocks):
                 for tally in head.tallies:
                     tallies[tally_key(READ, tally.source, Category.TELEMETRY, tally.hour)] += tally.readings
             sequence.covered.update((block.partition or 0, sequence.next) for block in blocks)
-            appends[self._layout.topic(Category.TELEMETRY, "raw")] = blocks
+            appends.setdefault(self._layout.topic(Category.TELEMETRY, "raw"), []).extend(blocks)
         for event in (event for waiting in group for event in waiting.events):
             category = Category.ALARM if isinstance(event, Alarm) else Category.EVENT
             hour = ledger_hour(event.time, event.gateway_time)
@@ -213,6 +217,19 @@ class EdgeWriter:
         self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()})
         self._sequence = sequence
         self.read_total += len(readings)
+
+
+def _parts(readings: Sequence[Conditioned]) -> Iterator[Sequence[Conditioned]]:
+    """Yield runs of readings whose texts fit a record together."""
+    start = held = 0
+    for place, (_, reading) in enumerate(readings):
+        if isinstance(reading.value, str):
+            held += len(reading.value)
+            if held > _TEXT_CHARACTERS and place > start:
+                yield readings[start:place]
+                start, held = place, len(reading.value)
+    if start < len(readings):
+        yield readings[start:]
 
 
 def _head_of(record: Record) -> BlockHead:

@@ -26,7 +26,7 @@ log = structlog.get_logger("trunkline.gateway")
 #: D-10: three quick tries, then capped, jittered retries for ever.
 QUICK_TRIES: Final = 3
 FIRST_PAUSE: Final = 1.0
-LAST_PAUSE: Final = 60.0
+LAST_PAUSE: Final = 15.0
 _SILENCE_EVERY: Final = 1.0
 _RATE_WINDOW: Final = 10 * times.SECOND
 _CLOSE_TIMEOUT: Final = 10.0

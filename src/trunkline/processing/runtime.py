@@ -16,7 +16,7 @@ _POLL_RECORDS: Final = 500
 _POLL_SECONDS: Final = 0.5
 _PAUSES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
 #: How much of its own output, per partition, a step is shown after a start.
-_RECOVER_RECORDS: Final = 300
+_RECOVER_RECORDS: Final = 1000
 
 
 class StepRunner:

@@ -2,7 +2,7 @@
 
 import io
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from trunkline.config.site import ValidationConfig
 from trunkline.config.tags import TagConfig
+from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.columns import Columns
 from trunkline.log.codec.events import decode_event, encode_event
@@ -50,6 +51,7 @@ class ValidateStep:
         self._config = config
         self._clock = clock
         self._category = {layout.topic(category, "raw"): category for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM)}
+        self._seen: defaultdict[tuple[Category, str, int], Coverage] = defaultdict(Coverage)
         self.counts: Counter[str] = Counter()
 
     @property
@@ -59,21 +61,42 @@ class ValidateStep:
 
     @property
     def outputs(self) -> Sequence[str]:
-        """Clean telemetry: its last records hold what is remembered of each tag."""
-        return (self._layout.topic(Category.TELEMETRY, "clean"),)
+        """The clean topics: their last records hold what is remembered of each tag, and which ranges were judged."""
+        return tuple(self._layout.topic(category, "clean") for category in self._category.values())
 
     def recover(self, records: Sequence[StoredRecord]) -> None:
         """Rebuild the memory from own earlier output."""
-        columns, _ = self._decode(records)
+        clean = {self._layout.topic(category, "clean"): category for category in self._category.values()}
+        for record in records:
+            self._judged_before(record, clean[record.topic])
+        telemetry = [record for record in records if clean[record.topic] is Category.TELEMETRY]
+        columns, _ = self._decode(telemetry)
         judge(columns, self._memory, self._config)
 
+    def _judged_before(self, record: StoredRecord, category: Category) -> bool:
+        """Return whether a record's range was seen, and remember it: a forwarder that crashed sends its last records again."""
+        header = record.header(HEADER)
+        if header is None:
+            return False
+        try:
+            head = decode_head(header)
+        except CorruptData:
+            return False  # a dead letter soon
+        seen = self._seen[category, head.origin, record.partition]
+        if seen.covers(head.lo, head.hi):
+            return True
+        seen.add(head.lo, head.hi)
+        return False
+
     def process(self, records: Sequence[StoredRecord]) -> Outputs:
-        """Return clean records and dead letters."""
+        """Return clean records and dead letters; nothing for records that were judged before."""
         out: Outputs = {}
-        telemetry = [record for record in records if self._category[record.topic] is Category.TELEMETRY]
+        fresh = [record for record in records if not self._judged_before(record, self._category[record.topic])]
+        self.counts["repeated_records"] += len(records) - len(fresh)
+        telemetry = [record for record in fresh if self._category[record.topic] is Category.TELEMETRY]
         if telemetry:
             self._telemetry(telemetry, out)
-        for record in records:
+        for record in fresh:
             category = self._category[record.topic]
             if category is not Category.TELEMETRY:
                 self._event(record, category, out)

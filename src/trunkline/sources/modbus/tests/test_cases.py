@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from trunkline.model import quality
 from trunkline.sources.modbus.config import ModbusConfig
@@ -17,9 +17,8 @@ CASES = Path(__file__).parent / "cases"
 @pytest.mark.parametrize("name", sorted(case.name for case in CASES.iterdir()))
 async def test_case(name: str) -> None:
     """W-41, W-48, W-49, D-8: from configuration to readings over real Modbus TCP."""
-    yaml = YAML(typ="safe", pure=True)
-    section = yaml.load(CASES / name / "config.yaml")
-    registers = yaml.load(CASES / name / "registers.yaml")
+    section = yaml.safe_load((CASES / name / "config.yaml").read_text())
+    registers = yaml.safe_load((CASES / name / "registers.yaml").read_text())
     expected = json.loads((CASES / name / "expected.json").read_text())
     async with plant(registers) as (_, front):
         config = ModbusConfig.model_validate(

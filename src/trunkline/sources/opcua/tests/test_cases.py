@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
 from asyncua import ua
-from ruamel.yaml import YAML
 
 from trunkline.model.quality import Quality
 from trunkline.sources.opcua.tests.server import URI, DeviceServer
@@ -17,7 +17,7 @@ CASES = sorted(path for path in (Path(__file__).parent / "cases").iterdir() if p
 
 
 def load(file: Path) -> Any:
-    return YAML(typ="safe", pure=True).load(file)
+    return yaml.safe_load(file.read_text())
 
 
 def served(entry: dict[str, Any]) -> Any:
