@@ -1,0 +1,53 @@
+"""What `trunkline doctor` finds on this machine."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.system.disks import read_only
+
+from trunkline.config.loading import load
+from trunkline.supervisor.doctor import Finding, examine
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield int(other.getsockname()[1])
+
+
+def by_check(findings: list[Finding]) -> dict[str, Finding]:
+    return {one.check: one for one in findings}
+
+
+def test_every_finding_that_is_not_fine_says_what_to_do(tmp_path: Path) -> None:
+    """D-15: the clock is looked at, too."""
+    findings = examine(None, tmp_path)
+    assert {"python", "sqlite", "packages", "mqtt broker", "clock", "disk", "fsync"} == {one.check for one in findings}
+    assert all(one.mend for one in findings if one.verdict != "ok")
+    assert by_check(findings)["python"].verdict == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_does_not_exist_yet_is_looked_at_from_above(tmp_path: Path) -> None:
+    assert str(tmp_path) in by_check(examine(None, tmp_path / "a" / "b"))["disk"].detail
+
+
+def test_ports_in_use_are_named(tmp_path: Path, taken: int) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(f"site: test\napi: {{port: {taken}}}\ngateways: [{{id: gw1}}]\n")
+    found = by_check(examine(load(file), tmp_path))[f"port {taken}"]
+    assert (found.verdict, found.detail) == ("warning", "api: in use")
+    assert "change the port in the site file" in found.mend
+
+
+def test_a_read_only_disk_is_an_error(tmp_path: Path) -> None:
+    """Modes mean nothing to a superuser; a read-only mount does."""
+    with read_only(tmp_path / "disk") as where:
+        found = by_check(examine(None, where / "data"))
+    assert found["disk"].verdict == "error"
+    assert "cannot be written" in found["disk"].detail
+    assert "fsync" not in found
