@@ -18,7 +18,7 @@ from trunkline.config.loading import Site, load
 from trunkline.historian.account import settled
 from trunkline.ledger.balance import Balance, unbalanced
 from trunkline.log.opening import layout_of
-from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.model.errors import Misconfigured, RetryLater, TrunklineError
 from trunkline.security.users import ensure_administrator
 from trunkline.supervisor.supervisor import Supervisor
 
@@ -43,7 +43,7 @@ def up(
     try:
         _welcome(site, ensure_administrator(site.data_dir))
         passed = _run(site, supervisor, seconds, headless=headless or as_json, as_json=as_json)
-    except (Misconfigured, RetryLater) as error:
+    except TrunklineError as error:
         fail(str(error), 2)
     finally:
         supervisor.stop()

@@ -7,7 +7,7 @@ import typer
 
 from trunkline.cli.output import fail, people
 from trunkline.config.loading import load
-from trunkline.model.errors import Misconfigured
+from trunkline.model.errors import TrunklineError
 from trunkline.security.users import reset_password
 
 app = typer.Typer(help="Accounts of people.", no_args_is_help=True)
@@ -21,6 +21,6 @@ def reset(
     """Give somebody a new password; it is shown once and ends the account's sessions."""
     try:
         password = reset_password(load(file).data_dir, username)
-    except Misconfigured as error:
+    except TrunklineError as error:
         fail(str(error), 2)
     people.print(f"new password of [bold]{username}[/]: [bold]{password}[/]")
