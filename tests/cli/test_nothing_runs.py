@@ -50,7 +50,9 @@ def test_status(file: Path) -> None:
     assert "away: supervisor" in people.text
     machines = trunkline("status", file, "--json")
     assert machines.code == 1
-    assert machines.documents == [{"roles": [], "away": ["supervisor"], "passed": False}]
+    assert machines.documents == [
+        {"roles": [], "behind": {"validate": 0, "historian": 0}, "history": None, "away": ["supervisor"], "passed": False}
+    ]
 
 
 @pytest.mark.parametrize("arguments", [["ledger"], ["read", "P.A.U1.SINE"]])

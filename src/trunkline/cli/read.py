@@ -17,6 +17,7 @@ from rich.table import Table
 from trunkline.cli.output import fail, people, plain
 from trunkline.cli.wiring import historian_reader
 from trunkline.config.loading import load
+from trunkline.historian.reader import UnknownTag
 from trunkline.historian.readings import Chart, Raw
 from trunkline.model import quality as q
 from trunkline.model import times
@@ -51,15 +52,13 @@ def read(
         begin, until = _moment(start), _moment(end)
         site = load(file)
         with historian_reader(site) as reader:
-            found: Raw | Chart | None = reader.chart(tag, begin, until, points) if points else reader.raw(tag, begin, until, limit)
-    except ValueError as error:
+            found: Raw | Chart = reader.chart(tag, begin, until, points) if points else reader.raw(tag, begin, until, limit)
+    except (ValueError, Misconfigured) as error:
         fail(str(error), 2)
-    except Misconfigured as error:
-        fail(str(error), 2)
+    except UnknownTag:
+        fail(f"history has no tag {tag!r}: 'trunkline status {file}' shows whether its source is connected", 1)
     except RetryLater as error:
         fail(f"{error}: is 'trunkline up {file}' running?", 3)
-    if found is None:
-        fail(f"history has no tag {tag!r}: 'trunkline status' shows whether its source is connected", 1)
     table = _chart_table(found) if isinstance(found, Chart) else _raw_table(found)
     _write(table, form, output, found.unit)
     if isinstance(found, Raw) and found.truncated:

@@ -8,15 +8,17 @@ import typer
 from rich.table import Table
 
 from trunkline.cli.output import emit, fail, people, plain
-from trunkline.cli.wiring import site_log
+from trunkline.cli.wiring import historian_reader, site_log
 from trunkline.config.loading import Site, load
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Outbox
+from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
 from trunkline.ledger.status import GatewayStatus, decode_status
 from trunkline.log.opening import layout_of, open_edge_journal
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
-from trunkline.supervisor.status import read_status
+from trunkline.model.reading import Category
+from trunkline.supervisor.status import read_status, supervised
 from trunkline.supervisor.supervisor import run_directory
 
 SiteFile = Annotated[Path, typer.Argument(help="the site file")]
@@ -38,26 +40,59 @@ def gateway_statuses(site: Site) -> dict[str, GatewayStatus]:
     return found
 
 
+def records_behind(site: Site) -> dict[str, int]:
+    """Return how many records of the site log validation and the historian have yet to read."""
+    layout = layout_of(site.config.log)
+    classes = (Category.TELEMETRY, Category.EVENT, Category.ALARM)
+    topics = {
+        VALIDATE_GROUP: [layout.topic(one, "raw") for one in classes],
+        HISTORIAN_GROUP: [layout.topic(one, "clean") for one in classes],
+    }
+    behind = {}
+    with site_log(site) as log:
+        for group, names in topics.items():
+            reached = log.committed(group)
+            ends = [(at, *bounds) for name in names for at, bounds in log.bounds(name).items()]
+            behind[group] = sum(end - max(first, reached.get(at, 0)) for at, first, end in ends)
+    return behind
+
+
+def history_problem(site: Site) -> str | None:
+    """Return why the historian's database cannot be read, or None."""
+    try:
+        with historian_reader(site) as reader:
+            reader.gateway_status()
+    except (RetryLater, Misconfigured) as error:
+        return str(error)
+    return None
+
+
 def status(file: SiteFile, as_json: AsJson = False) -> None:
     """Show roles, sources, buffers and links. Exits 1 when something is away."""
     try:
         site = load(file)
         roles = read_status(run_directory(site.data_dir))
         gateways = gateway_statuses(site)
+        behind = records_behind(site)
     except Misconfigured as error:
         fail(str(error), 2)
     except RetryLater as error:
         fail(str(error), 3)
-    away = [role.role for role in roles.roles if role.state != "running"] if roles else ["supervisor"]
+    runs = roles is not None and supervised(roles)
+    history = history_problem(site) if runs else None
+    away = [role.role for role in roles.roles if role.state != "running"] if roles and runs else ["supervisor"]
+    away += [f"history: {history}"] if history else []
     away += [f"{name}/{source.id}" for name, one in gateways.items() for source in one.sources if source.state != "connected"]
     away += [f"{name}: link" for name, one in gateways.items() if one.link.state != "up"]
     if as_json:
         for name, one in gateways.items():
             told: dict[str, Any] = msgspec.to_builtins(one)
             emit({"gateway": name, **{key: told[key] for key in ("at_us", "sources", "buffer", "link")}})
-        emit({"roles": msgspec.to_builtins(roles.roles) if roles else [], "away": away, "passed": not away})
+        words = {"behind": behind, "history": history, "away": away, "passed": not away}
+        emit({"roles": msgspec.to_builtins(roles.roles) if roles else [], **words})
     else:
         _show(roles.roles if roles else [], gateways)
+        people.print(", ".join(f"{group} is {count:,} records behind" for group, count in behind.items()))
         if away:
             people.print(f"[bold yellow]away:[/] {plain(', '.join(away))}", soft_wrap=True)
     raise typer.Exit(1 if away else 0)

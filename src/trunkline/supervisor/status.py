@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import psutil
 
+from trunkline.model import times
 from trunkline.model.errors import Misconfigured
 
 FILE: Final = "supervisor.json"
+#: A supervisor that wrote nothing for so long is not there, whoever has its process id now.
+_STALE: Final = 60 * times.SECOND
 
 
 class RoleStatus(msgspec.Struct, frozen=True):
@@ -27,6 +31,11 @@ class SupervisorStatus(msgspec.Struct, frozen=True):
     pid: int
     at_us: int
     roles: list[RoleStatus]
+
+
+def supervised(status: SupervisorStatus | None) -> bool:
+    """Return whether the supervisor that wrote this is still there: killed ones leave their last word behind."""
+    return status is not None and psutil.pid_exists(status.pid) and abs(times.now() - status.at_us) < _STALE
 
 
 def write_status(directory: Path, status: SupervisorStatus) -> None:
