@@ -44,7 +44,7 @@ def from_iso(text: str) -> int:
 
 def to_iso(us: int) -> str:
     """Return ISO 8601 in UTC with microseconds: '2026-11-21T13:00:00.500000Z'."""
-    return to_datetime(us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return to_datetime(us).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def hour_of(us: int) -> int:
