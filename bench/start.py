@@ -22,6 +22,8 @@ from bench.plants import lab_document, write_site
 from bench.processes import total, tree
 from trunkline.cli.wiring import embedded_server
 from trunkline.config.loading import Site
+from trunkline.supervisor.status import read_status
+from trunkline.supervisor.supervisor import run_directory
 
 UNITS: Final = 10
 RUNS: Final = 1 if SHORT else 3
@@ -36,8 +38,16 @@ def stored(conninfo: str) -> bool:
     return False
 
 
-def run(folder: Path) -> tuple[float, float]:
-    """Start the site once; return the seconds to the first stored reading, and the processor seconds of all processes until then."""
+def spent_by(site: Site, supervisor: int, server: int | None) -> dict[str, float]:
+    """Return the processor seconds of each process so far."""
+    status = read_status(run_directory(site.data_dir))
+    pids = {role.role: role.pid for role in status.roles if role.pid} if status else {}
+    pids |= {"supervisor": supervisor} | ({"postgres": server} if server else {})
+    return {name: round(total(tree(pid) if name == "postgres" else [pid]).cpu_s, 2) for name, pid in pids.items()}
+
+
+def run(folder: Path) -> tuple[float, dict[str, float]]:
+    """Start the site once; return the seconds to the first stored reading, and the processor seconds of each process until then."""
     site = write_site(folder, lab_document(UNITS, period_ms=1000))
     server = embedded_server(site)
     with (folder / "up.log").open("wb") as log:
@@ -48,10 +58,9 @@ def run(folder: Path) -> tuple[float, float]:
                 while time.perf_counter() - started < PATIENCE_SECONDS and plant.poll() is None:
                     if server.pid() is not None and stored(server.conninfo):
                         seconds = time.perf_counter() - started
-                        postgres = server.pid()
-                        cost = total([*tree(plant.pid), *(tree(postgres) if postgres else [])])
+                        cost = spent_by(site, plant.pid, server.pid())
                         tell(site)
-                        return seconds, cost.cpu_s
+                        return seconds, cost
                     time.sleep(0.02)
             finally:
                 plant.terminate()
@@ -68,15 +77,20 @@ def tell(site: Site) -> None:
 def main() -> int:
     """Run the bench; return 1 if the limit was missed."""
     seconds: list[float] = []
-    cpu: list[float] = []
+    cpu: list[dict[str, float]] = []
     for number in range(RUNS):
         with tempfile.TemporaryDirectory(prefix="bench-start-") as folder:
             Path(folder).chmod(0o711)
             one, spent = run(Path(folder))
-        print(f"run {number + 1}: {one:.2f} s, {spent:.2f} s of processor time", file=sys.stderr)
+        print(f"run {number + 1}: {one:.2f} s, {sum(spent.values()):.2f} s of processor time: {spent}", file=sys.stderr)
         seconds.append(one)
         cpu.append(spent)
-    conditions: dict[str, Any] = {"units": UNITS, "tags": 7 * UNITS, "seconds": [round(one, 2) for one in seconds]}
+    conditions: dict[str, Any] = {
+        "units": UNITS,
+        "tags": 7 * UNITS,
+        "seconds": [round(one, 2) for one in seconds],
+        "cpu_s_by_process": cpu[-1],
+    }
     figure = at_most(
         "start.first_reading",
         statistics.median(seconds),
@@ -84,7 +98,7 @@ def main() -> int:
         LIMIT_SECONDS,
         conditions=conditions,
         runs=RUNS,
-        cpu_s=statistics.median(cpu),
+        cpu_s=statistics.median(sum(one.values()) for one in cpu),
     )
     return 0 if figure["passed"] else 1
 

@@ -28,6 +28,8 @@ def test_a_role_that_dies_is_started_again_after_growing_pauses(tmp_path: Path) 
     starts = tmp_path / "starts"
     code = f"import time; print(time.monotonic(), file=open({str(starts)!r}, 'a')); print('no such device'); raise SystemExit(3)"
     role = RoleProcess("gateway:gw1", [sys.executable, "-c", code], tmp_path / "role.log")
+    assert (role.state, role.pid) == ("starting", None)
+    tend_until(role, lambda: role.restarts == 1)
     assert (role.state, role.pid) == ("failing", None)
     tend_until(role, lambda: role.restarts == 4)
     times = [float(line) for line in starts.read_text().split()]
@@ -40,6 +42,17 @@ def test_a_role_that_dies_is_started_again_after_growing_pauses(tmp_path: Path) 
     assert role.state == "stopped"
     role.tend()
     assert role.pid is None
+
+
+def test_a_role_may_let_others_go_first(tmp_path: Path) -> None:
+    begin = tmp_path / "begin"
+    code = f"import time; print(time.monotonic(), file=open({str(begin)!r}, 'w'), flush=True); time.sleep(600)"
+    made = time.monotonic()
+    role = RoleProcess("api", [sys.executable, "-c", code], tmp_path / "role.log", delay=0.5)
+    tend_until(role, lambda: begin.exists() and bool(begin.read_text()))
+    assert float(begin.read_text()) - made >= 0.5
+    assert (role.state, role.restarts) == ("running", 0)
+    assert role.stop(10.0)
 
 
 def test_a_killed_role_comes_back_with_a_new_process(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the `trunkline` command starts: roles import only what they run, so that a gateway stays small."""
+"""Where the `trunkline` command starts: roles and their supervisor import only what they run: gateways stay small, sites start quickly."""
 
 import sys
 
@@ -21,6 +21,10 @@ def _dispatch() -> None:
         from trunkline.cli.run import app as run_app  # noqa: PLC0415 - see above
 
         run_app(args=sys.argv[2:], prog_name="trunkline run")
+    elif sys.argv[1:2] == ["up"]:
+        from trunkline.cli.up import app as up_app  # noqa: PLC0415 - see above
+
+        up_app(args=sys.argv[2:], prog_name="trunkline up")
     else:
         from trunkline.cli.main import app  # noqa: PLC0415 - see above
 

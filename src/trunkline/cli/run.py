@@ -25,7 +25,7 @@ _held: list[IO[str]] = []
 SiteFile = Annotated[Path, typer.Argument(help="the site file", show_default=False)]
 
 _WATCH_SECONDS: Final = 0.5
-_RETRY_SECONDS: Final = 0.5
+_RETRY_SECONDS: Final = 0.1
 
 
 def _open(file: Path, role: str) -> Site:
@@ -53,12 +53,15 @@ def stop_event() -> threading.Event:
 
 
 def retry(work: Callable[[], object], stop: threading.Event, what: str) -> bool:
-    """Do `work` until it does not raise RetryLater; return whether it was done before the stop."""
+    """Do `work` until it does not raise RetryLater; return whether it was done before the stop. Says once that it has to wait."""
+    told = False
     while not stop.is_set():
         try:
             work()
         except RetryLater as error:
-            log.warning(what, error=str(error))
+            if not told:
+                log.warning(what, error=str(error))
+            told = True
             stop.wait(_RETRY_SECONDS)
         else:
             return True

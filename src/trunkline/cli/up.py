@@ -12,21 +12,19 @@ from rich.table import Table
 
 from trunkline.cli import logs
 from trunkline.cli.output import emit, fail, people, plain
-from trunkline.cli.status import gateway_statuses
-from trunkline.cli.wiring import account, conninfo, site_log
 from trunkline.config.loading import Site, load
-from trunkline.historian.account import settled
 from trunkline.ledger.balance import Balance, unbalanced
-from trunkline.log.opening import layout_of
 from trunkline.model.errors import Misconfigured, RetryLater, TrunklineError
-from trunkline.security.users import ensure_administrator
 from trunkline.supervisor.supervisor import Supervisor
+
+app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
 
 _SETTLE_SECONDS: Final = 60.0
 #: A slow machine may take this long until every source has been read; '--for' counts from then on.
 _START_SECONDS: Final = 60.0
 
 
+@app.command()
 def up(
     file: Annotated[Path, typer.Argument(help="the site file")],
     seconds: Annotated[float | None, typer.Option("--for", help="stop after so many seconds of data and say how it went")] = None,
@@ -41,6 +39,9 @@ def up(
     except Misconfigured as error:
         fail(str(error), 2)
     try:
+        supervisor.tend()  # the roles load while the first password is hashed
+        from trunkline.security.users import ensure_administrator  # noqa: PLC0415 - the roles need not wait for this import
+
         _welcome(site, ensure_administrator(site.data_dir))
         passed = _run(site, supervisor, seconds, headless=headless or as_json, as_json=as_json)
     except TrunklineError as error:
@@ -112,6 +113,8 @@ class _Run:
 
 
 def _every_source_was_read(site: Site) -> bool:
+    from trunkline.cli.status import gateway_statuses  # noqa: PLC0415 - the first reading need not wait for this import
+
     try:
         statuses = gateway_statuses(site)
     except RetryLater:
@@ -134,6 +137,10 @@ def _screen(site: Site, supervisor: Supervisor) -> Table:
 
 def drain(site: Site, supervisor: Supervisor, tell: Callable[[str], None]) -> Balance:
     """Stop what produces, wait until everything under way is settled, and return the ledger; consumers still run."""
+    from trunkline.cli.wiring import account, site_log  # noqa: PLC0415 - the first reading need not wait for the database's libraries
+    from trunkline.historian.account import settled  # noqa: PLC0415 - see above
+    from trunkline.log.opening import layout_of  # noqa: PLC0415 - see above
+
     tell("stopping the sources, then waiting until everything under way is stored")
     supervisor.stop([name for name in supervisor.roles if name == "lab" or name.startswith("gateway:")])
     deadline = time.monotonic() + _SETTLE_SECONDS
@@ -176,6 +183,3 @@ def _summary(site: Site, supervisor: Supervisor, ran: float, *, as_json: bool) -
     else:
         people.print_json(data=document)
     return passed
-
-
-__all__ = ["conninfo", "drain", "up"]

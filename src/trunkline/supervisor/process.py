@@ -26,15 +26,16 @@ class RoleProcess:
         name: of the role, for example 'gateway:gw1'.
         command: what to run.
         log_file: where its output goes, appended.
+        delay: seconds until it is started for the first time.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log_file: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log_file: Path, delay: float = 0.0) -> None:
         self.name = name
         self.command = list(command)
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
-        self._not_before = 0.0
+        self._not_before = time.monotonic() + delay
         self._pause = FIRST_PAUSE
         self.since_us = times.now()
         self.restarts = 0
@@ -48,10 +49,12 @@ class RoleProcess:
 
     @property
     def state(self) -> str:
-        """'running', 'failing' (it died and waits to be started again) or 'stopped'."""
+        """'starting' (for the first time, soon), 'running', 'failing' (it died and waits to be started again) or 'stopped'."""
         if self._process is not None:
             return "running"
-        return "failing" if self.wanted else "stopped"
+        if not self.wanted:
+            return "stopped"
+        return "failing" if self._started else "starting"
 
     def tend(self) -> None:
         """Start the process if it should run and does not; notice when it died."""

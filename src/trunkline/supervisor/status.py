@@ -15,7 +15,7 @@ _STALE: Final = 60 * times.SECOND
 
 
 class RoleStatus(msgspec.Struct, frozen=True):
-    """One role's process. `state`: running, failing or stopped."""
+    """One role's process. `state`: starting, running, failing or stopped."""
 
     role: str
     pid: int | None

@@ -23,6 +23,8 @@ log = structlog.get_logger("trunkline.supervisor")
 _TICK: Final = 0.1
 _STATUS_EVERY: Final = 1.0
 _STOP_SECONDS: Final = 20.0
+#: Seconds that a role lets others go first. The page is of no use before there is data, and takes as long to load as the way of the data.
+_DELAYS: Final = {"api": 2.0}
 
 
 def role_commands(site: Site) -> dict[str, list[str]]:
@@ -59,7 +61,8 @@ class Supervisor:
         logs = site.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self.roles = {
-            name: RoleProcess(name, command, logs / f"{name.replace(':', '-')}.log") for name, command in role_commands(site).items()
+            name: RoleProcess(name, command, logs / f"{name.replace(':', '-')}.log", _DELAYS.get(name, 0.0))
+            for name, command in role_commands(site).items()
         }
 
     def _take_lock(self) -> IO[str]:

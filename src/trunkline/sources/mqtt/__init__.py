@@ -1,7 +1,15 @@
 """MQTT 3.1.1 and 5: subscribes to a broker, acknowledges what is stored."""
 
-from trunkline.sources.mqtt.config import MqttConfig
-from trunkline.sources.mqtt.source import MqttSource
-from trunkline.sources.port import SourcePlugin
+from importlib import import_module
 
-PLUGIN = SourcePlugin("mqtt", MqttConfig, MqttSource, can_write=True, can_browse=True)
+from trunkline.sources.mqtt.config import MqttConfig
+from trunkline.sources.port import Source, SourceContext, SourcePlugin
+
+
+def _create(config: MqttConfig, context: SourceContext) -> Source:
+    # Every role reads the site file, and so this package; the MQTT library is for gateways that run such a source.
+    source: Source = import_module("trunkline.sources.mqtt.source").MqttSource(config, context)
+    return source
+
+
+PLUGIN = SourcePlugin("mqtt", MqttConfig, _create, can_write=True, can_browse=True)
