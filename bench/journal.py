@@ -18,7 +18,6 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.harness import SHORT, Work, bench, stopwatch, wanted
-
 from trunkline.log.codec.columns import decode
 from trunkline.log.codec.writer import TagSlot, write_blocks
 from trunkline.log.journal.journal import Journal

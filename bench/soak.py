@@ -19,11 +19,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from drills.stage import Stage
-
 from bench.harness import machine
 from bench.plants import lab_document, write_site
 from bench.processes import Cost, total, tree
+from drills.stage import Stage
 from trunkline.cli.wiring import embedded_server
 from trunkline.config.loading import Site
 from trunkline.ledger.balance import Balance, unbalanced
