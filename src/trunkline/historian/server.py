@@ -179,10 +179,11 @@ class EmbeddedServer:
         # made beside and renamed: an initdb that was killed half-way leaves nothing that looks like a database
         fresh = Path(tempfile.mkdtemp(prefix=f".{self._dir.name}.", dir=self._dir.parent))
         self._own(fresh)
-        locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if TARGET_POSTGRES_VERSION >= 17 else ()
+        # one call that syncs the file system instead of one a file: a second less until the first start
+        modern = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--sync-method=syncfs") if TARGET_POSTGRES_VERSION >= 17 else ()
         try:
             self._run(
-                "initdb", "-D", str(fresh), "-U", ROLE, "-E", "UTF8", "--locale=C", *locale,
+                "initdb", "-D", str(fresh), "-U", ROLE, "-E", "UTF8", "--locale=C", *modern,
                 "--data-checksums", "--auth-local=peer", "--auth-host=reject",
             )  # fmt: skip
         except subprocess.CalledProcessError:
