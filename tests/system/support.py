@@ -180,8 +180,10 @@ class RunningSite:
         def at_rest() -> Balance | None:
             with site_log(self.site) as log:
                 done = settled(log, layout_of(self.site.config.log))
+            if not done or not account(self.site, recount=False).quiet:
+                return None
             result = account(self.site)
-            return result if done and result.quiet and result.balanced else None
+            return result if result.quiet and result.balanced else None
 
         found = until(at_rest, "the ledger is quiet and balanced")
         assert found is not None
