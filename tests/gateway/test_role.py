@@ -18,12 +18,14 @@ import pytest
 
 from trunkline.config.site import LogConfig
 from trunkline.gateway.adapter import read_config
+from trunkline.gateway.confirmed import Confirmed
+from trunkline.ledger.confirmation import Confirmation, ConfirmedLane, encode_confirmation
 from trunkline.ledger.coverage import Coverage
 from trunkline.ledger.status import GatewayStatus, decode_status
 from trunkline.log.codec import columns as codec
 from trunkline.log.journal.journal import Journal
-from trunkline.log.opening import layout_of, open_site_log
-from trunkline.log.port import TopicPartition
+from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.port import Record, TopicPartition
 from trunkline.model.errors import Misconfigured
 from trunkline.model.reading import Category
 
@@ -146,6 +148,19 @@ def test_kills_and_an_orderly_stop_lose_and_double_nothing(file: Path, site_log:
     for at in site_log.bounds(layout_of(LOG).topic(Category.TELEMETRY, "raw")):
         heads = codec.decode(site_log.read(at, 0, 100_000)).heads
         assert Coverage((head.lo, head.hi) for head in heads).holes() == ()
+
+
+def test_a_gateway_hears_what_the_historian_confirms(tmp_path: Path, file: Path, site_log: Journal, start: Callable[..., Process]) -> None:
+    """PD-10: on its own, through the site log; other origins' words are not for it."""
+    start("gateway", str(file), "--id", "gw1")
+    status = until(lambda: newest_status(site_log))
+    layout = layout_of(LOG)
+    at = TopicPartition(layout.topic(Category.TELEMETRY, "raw"), 1)
+    for origin, end in ((status.origin, 3), ("another", 50)):
+        told = Confirmation(origin, status.at_us, [ConfirmedLane(at.topic, at.partition, [(0, end)])])
+        site_log.append(layout.confirmations, [Record(encode_confirmation(told), key=origin.encode())])
+    with open_edge_journal(LOG, tmp_path / "data", "gw1") as edge:
+        assert until(lambda: Confirmed(edge, layout).reach(at, 0)) == 3
 
 
 def test_one_bad_source_slows_no_other_and_is_shown(file: Path, site_log: Journal, start: Callable[..., Process], free_port: int) -> None:

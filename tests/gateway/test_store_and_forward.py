@@ -3,20 +3,24 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from trunkline.config.site import BufferConfig
+from trunkline.config.site import BufferConfig, LogConfig
 from trunkline.gateway.buffer import BufferKeeper
+from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.edge import EdgeWriter, edge_counts
 from trunkline.gateway.forwarder import BACKLOG_AGE, Forwarder
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES
+from trunkline.ledger.confirmation import Confirmation, ConfirmedLane, encode_confirmation
 from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.writer import TagSlot
 from trunkline.log.journal.journal import Journal
+from trunkline.log.opening import open_site_log
 from trunkline.log.port import Log, Positions, Record, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
@@ -67,6 +71,14 @@ def values(log: Log, layout: Layout) -> list[float]:
 def settle(forwarder: Forwarder) -> None:
     while forwarder.step():
         pass
+
+
+def confirm(site: Log, layout: Layout, origin: str, ranges: Sequence[tuple[int, int]], category: Category = Category.TELEMETRY) -> None:
+    """Say what the historian says once these positions are stored, on every partition."""
+    topic = layout.topic(category, "raw")
+    lanes = [ConfirmedLane(topic, at.partition, list(ranges)) for at in site.bounds(topic)]
+    record = Record(encode_confirmation(Confirmation(origin, NOW, lanes)), key=origin.encode())
+    site.append(layout.confirmations, [record])
 
 
 class Unreliable:
@@ -220,22 +232,89 @@ async def test_poison_is_set_aside_and_others_pass(edge: Journal, site: Log, lay
     assert (cell.read, cell.forwarded) == (3, 2)
 
 
-async def test_pruning_touches_only_what_was_forwarded(edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout) -> None:
-    """P-67, P-123."""
+async def test_pruning_by_age_touches_only_what_the_historian_confirmed(
+    edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout
+) -> None:
+    """P-67, P-123, PD-10: neither what waits nor what was merely forwarded goes, however old it is."""
     await fill(edge, layout, readings(0, 36))
-    forwarder = Forwarder(edge, open_site, layout)
-    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(retention_days=1))
+    forwarder, confirmed = Forwarder(edge, open_site, layout), Confirmed(edge, layout)
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(retention_days=1), confirmed)
     future = times.now() + 2 * times.DAY
     keeper.tend(future)
     assert len(values(edge, layout)) == 36
     settle(forwarder)
     await fill(edge, layout, readings(36, 12))
+    keeper.tend(future)
+    assert len(values(edge, layout)) == 48, "forwarded is not stored"
+    confirm(site, layout, "another edge", [(0, 48)])
+    confirm(site, layout, edge.id, [(0, 36)])
+    confirmed.learn(site)
     keeper.tend(times.now())
     assert len(values(edge, layout)) == 48
     keeper.tend(future)
     assert values(edge, layout) == [float(number) for number in range(36, 48)]
     settle(forwarder)
     assert len(values(site, layout)) == 48
+
+
+async def test_pruning_stops_before_a_block_that_is_not_stored_as_a_whole(
+    edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout
+) -> None:
+    """PD-10: what lies behind a hole stays with it, until the hole is filled; a newer word of the historian replaces the older one."""
+    for start in range(0, 60, 12):
+        await fill(edge, layout, readings(start, 12))
+    forwarder, confirmed = Forwarder(edge, open_site, layout), Confirmed(edge, layout)
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(retention_days=1), confirmed)
+    settle(forwarder)
+    future = times.now() + 2 * times.DAY
+    for ranges, left in (
+        ([(12, 60)], 60),  # as after the historian was set up anew: the oldest block never came
+        ([(0, 30), (36, 60)], 36),
+        ([(0, 23)], 36),
+        ([(0, 48)], 12),
+    ):
+        confirm(site, layout, edge.id, ranges)
+        confirmed.learn(site)
+        keeper.tend(future)
+        assert len(values(edge, layout)) == left
+
+
+async def test_events_are_confirmed_by_their_own_numbers_and_log_lines_need_none(
+    edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout
+) -> None:
+    """PD-10: each class is numbered for itself; what carries no readings goes once it is forwarded."""
+    await fill(edge, layout, readings(0, 36), events=[event() for _ in range(4)])
+    edge.append(layout.platform_log, [Record(b"line")])
+    forwarder, confirmed = Forwarder(edge, open_site, layout), Confirmed(edge, layout)
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(retention_days=1), confirmed)
+    settle(forwarder)
+    confirm(site, layout, edge.id, [(0, 3)], Category.EVENT)
+    confirmed.learn(site)
+    keeper.tend(times.now() + 2 * times.DAY)
+    assert len(stored(edge, layout.topic(Category.EVENT, "raw"))) == 1
+    assert len(values(edge, layout)) == 36
+    assert stored(edge, layout.platform_log) == []
+
+
+async def test_confirmations_outlive_restarts_and_the_site_log(
+    edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout, tmp_path: Path
+) -> None:
+    """PD-10: known without the site log, read on from where it was, and from the start of a site log that is another one."""
+    at = TopicPartition(layout.topic(Category.TELEMETRY, "raw"), 1)
+    first = Confirmed(edge, layout)
+    first.learn(site)
+    assert first.reach(at, 5) == 5
+    site.append(layout.confirmations, [Record(b"garbage", key=edge.id.encode())])
+    confirm(site, layout, edge.id, [(0, 10), (20, 30)])
+    first.learn(site)
+    again = Confirmed(edge, layout)
+    assert [again.reach(at, position) for position in (0, 9, 10, 25, 30)] == [10, 10, 10, 30, 30]
+    assert again.reach(TopicPartition(layout.topic(Category.EVENT, "raw"), 0), 0) == 0
+    other = open_site_log(LogConfig(partitions=3), tmp_path / "other")
+    confirm(other, layout, edge.id, [(0, 40)])
+    again.learn(other)
+    other.close()
+    assert again.reach(at, 0) == 40
 
 
 async def test_overflow_gives_up_the_oldest_telemetry_on_record_and_never_an_alarm(
@@ -245,8 +324,8 @@ async def test_overflow_gives_up_the_oldest_telemetry_on_record_and_never_an_ala
     alarm = Alarm(id=str(uuid7()), type="HIGH_TEMP", time=NOW, gateway_time=NOW, source="plc", severity=AlarmSeverity.HIGH)
     await fill(edge, layout, *(readings(start, 600) for start in range(0, 60_000, 600)), events=[alarm])
     forwarder = Forwarder(edge, open_site, layout)
-    size = BufferKeeper(edge, forwarder, layout, BufferConfig()).size()
-    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2))
+    size = BufferKeeper(edge, forwarder, layout, BufferConfig(), Confirmed(edge, layout)).size()
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2), Confirmed(edge, layout))
     keeper.tend(times.now())
     assert keeper.size() <= 0.9 * (size // 2)
     kept = set(values(edge, layout))
@@ -267,6 +346,58 @@ async def test_overflow_gives_up_the_oldest_telemetry_on_record_and_never_an_ala
         kept_here = {int(value) for value in kept if SLOTS[TAGS[int(value) % len(TAGS)]].partition == partition}
         assert all(number in covered for number in lost_here)
         assert not any(number in covered for number in kept_here)
+
+
+async def test_making_room_takes_confirmed_copies_first_and_tells_of_unconfirmed_ones(
+    edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout
+) -> None:
+    """D-24, PD-10: copies cost nothing; those that the historian has not confirmed go last, no more than needed, and on record."""
+    alarm = Alarm(id=str(uuid7()), type="HIGH_TEMP", time=NOW, gateway_time=NOW, source="plc", severity=AlarmSeverity.HIGH)
+    await fill(edge, layout, *(readings(start, 60) for start in range(0, 60_000, 60)), events=[alarm])
+    forwarder, confirmed = Forwarder(edge, open_site, layout), Confirmed(edge, layout)
+    settle(forwarder)
+    size = BufferKeeper(edge, forwarder, layout, BufferConfig(), confirmed).size()
+
+    confirm(site, layout, edge.id, [(0, 12_000)])
+    confirmed.learn(site)
+    BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size), confirmed).tend(times.now())
+    assert values(edge, layout) == [float(number) for number in range(12_000, 60_000)], "confirmed copies were room enough"
+    assert stored(edge, layout.overflow) == []
+
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2), confirmed)
+    keeper.tend(times.now())
+    assert keeper.size() <= 0.9 * (size // 2)
+    kept = values(edge, layout)
+    assert 20_000 < len(kept) < 30_000
+    notices = [decode_event(record.value) for record in stored(edge, layout.overflow)]
+    assert {notice.type for notice in notices} == {"BUFFER_UNCONFIRMED_DROPPED"}
+    assert sum(int(str(notice.attributes["readings"])) for notice in notices) == 48_000 - len(kept)
+    assert not any("lo" in notice.attributes for notice in notices), "the ledger must not take them for given up"
+    assert len(stored(edge, layout.topic(Category.ALARM, "raw"))) == 1
+    (cell,) = [cell for cell in edge_counts(edge.tallies()) if cell.category == "telemetry"]
+    assert (cell.read, cell.forwarded, cell.dropped) == (60_000, 60_000, 0)
+    assert len(values(site, layout)) == 60_000
+
+
+async def test_what_was_forwarded_is_not_counted_as_given_up(
+    edge: Journal, site: Log, open_site: Callable[[], Log], layout: Layout
+) -> None:
+    """W-79, D-20: a backlog that live data has overtaken is dropped by itself; read = forwarded + dropped, to the reading."""
+    await fill(edge, layout, *(readings(start, 60) for start in range(0, 29_700, 60)))
+    later = times.now() + BACKLOG_AGE + times.SECOND
+    forwarder = Forwarder(edge, Unreliable(site).opener, layout, clock=lambda: later)
+    forwarder.step()
+    await fill(edge, layout, *(readings(start, 60) for start in range(29_700, 60_000, 60)))
+    forwarder.step()  # all that is live, a little of the backlog
+    assert 0 < len(values(site, layout)) < 60_000
+    size = BufferKeeper(edge, forwarder, layout, BufferConfig(), Confirmed(edge, layout)).size()
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 3), Confirmed(edge, layout))
+    keeper.tend(times.now())
+    settle(forwarder)
+    (cell,) = [cell for cell in edge_counts(edge.tallies()) if cell.category == "telemetry"]
+    assert cell.dropped > 0
+    assert cell.read == cell.forwarded + cell.dropped == 60_000
+    assert len(values(site, layout)) == cell.forwarded
 
 
 async def test_submit_waits_while_too_much_is_under_way(edge: Journal, layout: Layout) -> None:

@@ -1,6 +1,7 @@
 """Readings on their way to the writer, without a log between."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trunkline.historian.flush import Flush
@@ -16,6 +17,13 @@ PLACE = TopicPartition(TOPIC, 0)
 #: 2026-06-01T00:00:00Z
 START = 1_780_272_000 * times.SECOND
 ORIGIN = "edge-1"
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
 
 
 @dataclass

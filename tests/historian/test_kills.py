@@ -5,13 +5,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from tests.historian import worker
-from tests.historian.support import PLACE, START, TOPIC, Edge, ramp
+from tests.historian.support import PLACE, START, TOPIC, Edge, eventually, ramp
 
 from trunkline.config.site import HistorianConfig
 from trunkline.historian.migrate import migrate
@@ -26,13 +26,6 @@ from trunkline.model import times
 LAYOUT = Layout("gateway", 1)
 BLOCKS = 240
 PER_BLOCK = 20
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 @pytest.fixture

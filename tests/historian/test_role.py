@@ -1,13 +1,12 @@
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import psycopg
 import pytest
-from tests.historian.support import ORIGIN, START, TOPIC, Edge, ramp, reading
+from tests.historian.support import ORIGIN, START, TOPIC, Edge, eventually, ramp, reading
 
 from trunkline.config.site import HistorianConfig
 from trunkline.historian.reader import Reader
@@ -28,13 +27,6 @@ from trunkline.processing.deadletter import decode_dead_letter
 
 LAYOUT = Layout("gateway", 1)
 HOUR = times.hour_of(START)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 @pytest.fixture

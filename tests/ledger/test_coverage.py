@@ -16,6 +16,7 @@ def test_coverage_equals_a_set_of_positions(added: list[tuple[int, int]], lo: in
     assert coverage.covers(lo, lo + length) == (wanted <= model)
     assert coverage.overlaps(lo, lo + length) == bool(wanted & model)
     assert (lo in coverage) == (lo in model)
+    assert coverage.reach(lo) == next(position for position in range(lo, 200) if position not in model)
     end = max(model, default=-1) + 1
     assert coverage.end == end
     assert {position for start, stop in coverage.holes() for position in range(start, stop)} == set(range(end)) - model

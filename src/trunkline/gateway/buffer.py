@@ -1,18 +1,24 @@
-"""Room at the edge: prunes what the site has, and gives up the least valuable data, on record, when space runs out (W-101 to W-103, D-24).
+"""Room at the edge: prunes what the historian has, and makes room, on record, when space runs out (P-67, PD-10, W-101 to W-103, D-24).
 
-Alarms and commands are never given up. Every range given up is an event on `Layout.overflow`, written in the same transaction as the
-deletion, so that the ledger can name what is gone.
+Age alone takes only what was forwarded and what the historian confirms. When space runs out, copies go first, the confirmed before the
+unconfirmed; then the least valuable data that still waits is given up. Alarms and commands are never given up. Every range given up, and
+every unconfirmed copy let go, is an event on `Layout.overflow`, written in the same transaction as the deletion, so that the ledger can
+name what is gone.
 """
 
-from typing import Final
+from collections.abc import Callable, Iterable
+from itertools import takewhile
+from typing import Any, Final
 
 import structlog
 
 from trunkline.config.site import BufferConfig
+from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.edge import DROPPED
 from trunkline.gateway.forwarder import Forwarder, count
+from trunkline.gateway.outbox import Lane
 from trunkline.log.codec.events import encode_event
-from trunkline.log.codec.head import HEADER, decode_head
+from trunkline.log.codec.head import HEADER, BlockHead, decode_head
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Record, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
@@ -26,6 +32,7 @@ log = structlog.get_logger("trunkline.gateway")
 HIGH_MARK: Final = 0.90
 LOW_MARK: Final = 0.85
 _CHUNK: Final = 20
+_COPIES: Final = 200
 
 
 class BufferKeeper:
@@ -36,13 +43,15 @@ class BufferKeeper:
         forwarder: knows what is still to be sent; its lock is held while records go.
         layout: names of the topics.
         config: the bounds.
+        confirmed: what the historian has stored.
     """
 
-    def __init__(self, journal: Journal, forwarder: Forwarder, layout: Layout, config: BufferConfig) -> None:
+    def __init__(self, journal: Journal, forwarder: Forwarder, layout: Layout, config: BufferConfig, confirmed: Confirmed) -> None:
         self._journal = journal
         self._forwarder = forwarder
         self._layout = layout
         self._config = config
+        self._confirmed = confirmed
         self.dropped_records = 0
         #: least valuable first; alarms are not in the list, so nothing can drop them
         self._order = (
@@ -84,48 +93,74 @@ class BufferKeeper:
         if self.size() <= HIGH_MARK * self._config.max_bytes:
             return
         goal = LOW_MARK * self._config.max_bytes
-        self._prune(now)  # what the site has costs nothing to drop (D-24)
+        self._prune(now)  # what the historian has costs nothing to drop (D-24)
+        for topic, _ in self._order:
+            while self.size() > goal and self._drop_copies(topic, now):
+                pass
         for topic, category in self._order:
-            while self.size() > goal and self._drop_oldest(topic, category, now):
+            while self.size() > goal and (self._drop_copies(topic, now) or self._drop_oldest(topic, category, now)):
                 pass
 
     def _prune(self, before: int) -> None:
-        """Delete forwarded records older than `before`; what waits is never touched (P-67)."""
+        """Delete forwarded and confirmed records older than `before`; what waits is never touched (P-67, PD-10)."""
         with self._forwarder.hold():
             for topic in self._forwarder.topics:
                 for at, lane in self._forwarder.lanes_of(topic).items():
-                    end = self._first_newer(at, lane.oldest, before)
-                    if end is not None:
+                    first, _ = self._journal.bounds(topic)[at]
+                    end = self._end_of_run(at, first, lane.oldest, self._may_go(at, first, before))
+                    if end > first:
                         self._journal.delete_before(at, end)
 
-    def _first_newer(self, at: TopicPartition, limit: int, before: int) -> int | None:
-        """Return the first offset, at most `limit`, whose record is not older than `before`; None if nothing is to go."""
-        first, _ = self._journal.bounds(at.topic)[at]
-        low, high = first, limit
-        while low < high:  # timestamps ascend with offsets
+    def _may_go(self, at: TopicPartition, first: int, before: int) -> Callable[[StoredRecord], bool]:
+        """Return what tells records older than `before` and confirmed. Records without readings have nothing that could be confirmed."""
+        heads = _heads(self._journal.read(at, first, 1))
+        reach = self._confirmed.reach(at, heads[0].lo) if heads else 0
+        return lambda record: record.timestamp < before and all(head.hi <= reach for head in _heads([record]))
+
+    def _end_of_run(self, at: TopicPartition, low: int, high: int, goes: Callable[[StoredRecord], bool]) -> int:
+        """Return the first offset in [low, high) whose record does not go, or `high`: times and positions ascend with offsets."""
+        while low < high:
             middle = (low + high) // 2
             records = self._journal.read(at, middle, 1)
-            if records and records[0].timestamp < before:
+            if records and goes(records[0]):
                 low = middle + 1
             else:
                 high = middle
-        return low if low > first else None
+        return low
+
+    def _drop_copies(self, topic: str, now: int) -> bool:
+        """Let the oldest forwarded records of a topic go although the historian does not confirm them; return whether there were any."""
+        with self._forwarder.hold():
+            lanes = self._forwarder.lanes_of(topic).items()
+            records = _oldest_run(
+                [one for one in self._journal.read(at, self._journal.bounds(topic)[at][0], _COPIES) if one.offset < lane.oldest]
+                for at, lane in lanes
+            )
+            if not records:
+                return False
+            at = TopicPartition(topic, records[0].partition)
+            notice = self._copies_notice(at, records, now)
+            self._journal.delete_before(at, records[-1].offset + 1, with_appends={self._layout.overflow: [notice]})
+        log.warning(
+            "edge buffer is full: forwarded records went before the historian confirmed them",
+            topic=topic,
+            records=len(records),
+            until=times.to_iso(records[-1].timestamp),
+        )
+        return True
 
     def _drop_oldest(self, topic: str, category: Category | None, now: int) -> bool:
-        """Give up the oldest records of a topic; return whether there were any."""
+        """Give up the oldest records of a topic that still wait; return whether there were any."""
         with self._forwarder.hold():
-            candidates = [
-                records for at, lane in self._forwarder.lanes_of(topic).items() if (records := self._journal.read(at, lane.oldest, _CHUNK))
-            ]
-            if not candidates:
+            lanes = self._forwarder.lanes_of(topic).items()
+            records = _oldest_run(self._waiting_run(at, lane) for at, lane in lanes)
+            if not records:
                 return False
-            records = min(candidates, key=lambda run: run[0].timestamp)
             at = TopicPartition(topic, records[0].partition)
             end = records[-1].offset + 1
             tallies = count(records, DROPPED, category) if category is not None else {}
-            lane = self._forwarder.outbox.lane(at)
-            lane.give_up(end)
-            notice = self._notice(at, records, now)
+            self._forwarder.outbox.lane(at).give_up(end)
+            notice = self._overflow_notice(at, records, now)
             # lanes that still point into the deleted range find nothing there, so they need not be in the same transaction
             self._journal.delete_before(at, end, tallies=tallies, with_appends={self._layout.overflow: [notice]})
             self._journal.append_many({}, meta=self._forwarder.outbox.meta())
@@ -138,26 +173,52 @@ class BufferKeeper:
         )
         return True
 
-    def _notice(self, at: TopicPartition, records: list[StoredRecord], now: int) -> Record:
-        heads = [decode_head(header) for record in records if (header := record.header(HEADER)) is not None]
+    def _waiting_run(self, at: TopicPartition, lane: Lane) -> list[StoredRecord]:
+        """Return the oldest records of a lane that wait, up to the first that does not."""
+        while records := self._journal.read(at, lane.oldest, _CHUNK):
+            run = list(takewhile(lambda one: lane.waits(one.offset), records))
+            if run:
+                return run
+            lane.give_up(records[0].offset)  # damage took what waited before it
+        return []
+
+    def _overflow_notice(self, at: TopicPartition, records: list[StoredRecord], now: int) -> Record:
+        heads = _heads(records)
+        lost = {"lo": min((head.lo for head in heads), default=-1), "hi": max((head.hi for head in heads), default=-1)}
+        return self._notice("BUFFER_OVERFLOW", f"{len(records)} records of {at.topic} were given up to make room", at, records, now, lost)
+
+    def _copies_notice(self, at: TopicPartition, records: list[StoredRecord], now: int) -> Record:
+        """Tell of copies let go. No `lo` and `hi`: to the ledger these readings are not given up, and missing if they never arrive."""
+        text = f"{len(records)} forwarded records of {at.topic} went to make room before the historian confirmed them"
+        return self._notice("BUFFER_UNCONFIRMED_DROPPED", text, at, records, now, {"confirmed": False})
+
+    def _notice(self, kind: str, text: str, at: TopicPartition, records: list[StoredRecord], now: int, facts: dict[str, Any]) -> Record:
         event = Event(
             id=str(uuid7()),
-            type="BUFFER_OVERFLOW",
+            type=kind,
             time=now,
             gateway_time=now,
             origin=self._journal.id,
-            text=f"{len(records)} records of {at.topic} were given up to make room",
+            text=text,
             attributes={
                 "topic": at.topic,
                 "partition": at.partition,
                 "first_offset": records[0].offset,
                 "last_offset": records[-1].offset,
-                "lo": min((head.lo for head in heads), default=-1),
-                "hi": max((head.hi for head in heads), default=-1),
-                "readings": sum(head.readings for head in heads),
+                **facts,
+                "readings": sum(head.readings for head in _heads(records)),
                 "bytes_freed": sum(len(record.value) for record in records),
                 "oldest_timestamp": records[0].timestamp,
                 "newest_timestamp": records[-1].timestamp,
             },
         )
         return Record(encode_event(event), key=at.topic.encode())
+
+
+def _heads(records: Iterable[StoredRecord]) -> list[BlockHead]:
+    return [decode_head(header) for record in records if (header := record.header(HEADER)) is not None]
+
+
+def _oldest_run(runs: Iterable[list[StoredRecord]]) -> list[StoredRecord]:
+    """Return the run that starts earliest; an empty one when all are."""
+    return min((run for run in runs if run), key=lambda run: run[0].timestamp, default=[])

@@ -55,6 +55,14 @@ class Lane(msgspec.Struct):
         """First offset that is not settled: nothing at or after it may be pruned."""
         return min([self.live, *(start for start, _ in self.backlog), *(one.offset for one in self.poison)])
 
+    def waits(self, offset: int) -> bool:
+        """Return whether the record at `offset` is not settled."""
+        return (
+            offset >= self.live
+            or any(start <= offset < end for start, end in self.backlog)
+            or any(offset == one.offset for one in self.poison)
+        )
+
     def split(self, end: int) -> None:
         """Turn everything before `end` into backlog and go on live from there."""
         if self.live < end:

@@ -26,16 +26,23 @@ class Reporter:
         site: opens the site log.
         layout: names of the topics.
         report: makes the present status with all counts.
+        listen: called after each report, to read what the site has to tell.
         period: seconds between reports.
     """
 
     def __init__(
-        self, site: Callable[[], Log], layout: Layout, report: Callable[[], GatewayStatus], period: float = PERIOD_SECONDS
+        self,
+        site: Callable[[], Log],
+        layout: Layout,
+        report: Callable[[], GatewayStatus],
+        listen: Callable[[Log], None] = lambda _site: None,
+        period: float = PERIOD_SECONDS,
     ) -> None:
         self._open_site = site
         self._site: Log | None = None
         self._topic = layout.gateway_status
         self._report = report
+        self._listen = listen
         self._period = period
         self._told: dict[tuple[str, str, int], EdgeCount] = {}
         self._reports = 0
@@ -94,6 +101,7 @@ class Reporter:
         )
         self._site.append(self._topic, [Record(encode_status(brief), key=status.gateway.encode())])
         self._told = cells
+        self._listen(self._site)
 
     def _look_for_impostor(self, site: Log, own: GatewayStatus) -> None:
         at = TopicPartition(self._topic, 0)

@@ -14,6 +14,7 @@ from trunkline.config.site import GatewayConfig, LogConfig
 from trunkline.config.tags import SourceConfig
 from trunkline.gateway.admin import AdminServer, StatusCollector
 from trunkline.gateway.buffer import BufferKeeper
+from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.edge import EdgeWriter, edge_counts
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.reporter import Reporter
@@ -55,8 +56,9 @@ class Gateway:
 
         self.forwarder = Forwarder(self._journal, site, layout)
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake)
-        self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer)
-        self.reporter = Reporter(site, layout, self.status)
+        confirmed = Confirmed(self._journal, layout)
+        self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed)
+        self.reporter = Reporter(site, layout, self.status, confirmed.learn)
         self.admin = AdminServer(config.admin_port, self.health, StatusCollector(self.status))
         self.runners: list[SourceRunner] = []
         for section in sources:

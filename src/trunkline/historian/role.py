@@ -12,6 +12,7 @@ from trunkline.config.site import HistorianConfig
 from trunkline.historian.burial import bury, bury_record
 from trunkline.historian.catalogue import SeriesInfo
 from trunkline.historian.compactor import Compactor
+from trunkline.historian.confirming import Confirmer
 from trunkline.historian.flush import Outcome, Refusal
 from trunkline.historian.gathering import Gathering, Made
 from trunkline.historian.retention import drop_old
@@ -134,6 +135,7 @@ class _Loop:
         self._status = status
         self._owned: set[TopicPartition] = set()
         self._gathering = Gathering(layout)
+        self._confirmer = Confirmer(log, layout, lambda: writer.coverage)
         self._due = 0.0
         self._last_flush = 0.0
 
@@ -146,6 +148,7 @@ class _Loop:
             self._gather()
             if self._is_due():
                 self._flush()
+            self._confirmer.tend()
         self._flush()
 
     def _take_over(self) -> None:
@@ -161,6 +164,7 @@ class _Loop:
                 self._wait(wait, error)
             else:
                 self._owned = assigned
+                self._confirmer.changed()
                 self._status.state, self._status.error = "running", None
                 return
 
@@ -194,6 +198,7 @@ class _Loop:
                 self._last_flush = time.monotonic()
                 self._gathering.clear()
                 self._status.count(outcome)
+                self._confirmer.changed()
                 self._tell_lag(made.flush.positions)
                 return
 

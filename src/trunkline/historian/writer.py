@@ -65,6 +65,11 @@ class Writer:
             self._connection.close()
             self._connection = None
 
+    @property
+    def coverage(self) -> Mapping[Lane, Coverage]:
+        """Journal positions whose records are committed, of the partitions taken over. Not to be changed."""
+        return self._coverage
+
     def take_over(self, partitions: Collection[TopicPartition]) -> Positions:
         """Become the writer of these partitions and return where to read on. Whoever wrote them before is fenced from now on.
 

@@ -47,6 +47,11 @@ class Coverage:
         place = bisect_right(self._los, lo) - 1
         return place >= 0 and hi <= self._his[place]
 
+    def reach(self, position: int) -> int:
+        """Return the first position at or after `position` that was not seen."""
+        place = bisect_right(self._los, position) - 1
+        return max(position, self._his[place]) if place >= 0 else position
+
     def overlaps(self, lo: int, hi: int) -> bool:
         """Return whether any position in [lo, hi) was seen."""
         place = bisect_right(self._his, lo)

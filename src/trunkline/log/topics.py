@@ -37,6 +37,11 @@ class Layout:
         return "metrics.gateways"
 
     @property
+    def confirmations(self) -> str:
+        """What the historian has stored of each edge journal (PD-10); told again every hour."""
+        return "metrics.historian"
+
+    @property
     def platform_log(self) -> str:
         """Log lines of gateways (W-77)."""
         return "logs.gateway"
@@ -56,6 +61,7 @@ class Layout:
             Topic(self.topic(Category.ALARM, "dead"), 1, 90 * times.DAY),
             Topic(self.overflow, 1, 90 * times.DAY),
             Topic(self.gateway_status, 1, times.DAY),
+            Topic(self.confirmations, 1, times.DAY),
             Topic(self.platform_log, 1, 7 * times.DAY),
         ]
 
