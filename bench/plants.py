@@ -2,11 +2,10 @@
 
 import socket
 import sys
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+import yaml
 
 from trunkline.config.loading import Site, load
 from trunkline.config.site import LabConfig
@@ -29,17 +28,15 @@ def lab_document(units: int, period_ms: int) -> dict[str, Any]:
     """Return the site file, as plain data, of a lab plant that reads every value of every unit."""
     modbus, opcua, mqtt, api = free_ports(4)
     lab = LabConfig(units=units, seed=7, period_ms=period_ms, modbus_port=modbus, opcua_port=opcua, mqtt_port=mqtt)
-    document: dict[str, Any] = YAML(typ="safe", pure=True).load(site_text(SitePlan(lab, api_port=api, deadbands=False)))
+    document: dict[str, Any] = yaml.safe_load(site_text(SitePlan(lab, api_port=api, deadbands=False)))
     return document
 
 
 def write_site(directory: Path, document: dict[str, Any]) -> Site:
     """Write a site file into a new folder and load it."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = StringIO()
-    YAML(typ="safe", pure=True).dump(document, text)
     file = directory / "site.yaml"
-    file.write_text(text.getvalue())
+    file.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False))
     return load(file)
 
 

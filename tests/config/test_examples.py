@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # PyYAML carries no type information
+import yaml
 from tests.config.conftest import SiteWriter
 
 from trunkline.config.loading import check, load

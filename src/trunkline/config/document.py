@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import yaml  # type: ignore[import-untyped]  # PyYAML carries no type information
+import yaml
 
 from trunkline.config.problems import Location, Problem, dotted
 
