@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -251,42 +251,86 @@ def _columns(batch: pa.RecordBatch, heads: list[BlockHead], first: StoredRecord)
     )
 
 
+class Rewritten(NamedTuple):
+    """A block to encode: its number in the columns, the head it gets (origin and range covered), its partition."""
+
+    number: int
+    head: BlockHead
+    partition: int
+
+
 def encode(columns: Columns, head: BlockHead, partition: int) -> Record:
     """Encode columns of one partition as one block record under `head` (which names the origin and the range covered)."""
-    total = len(columns)
-    used, tag = np.unique(columns.tag, return_inverse=True)
-    first_of_tag = np.zeros(len(used), np.int64)
-    first_of_tag[tag[::-1]] = np.arange(total - 1, -1, -1)
-    used_sources, tag_source = np.unique(columns.source[first_of_tag], return_inverse=True)
-    kind_of = columns.kinds[columns.tag]
-    base_time = int(columns.time[0]) if total else 0
-    first_seq = int(columns.seq[0]) if total else head.lo
-    whole = (kind_of == Kind.INTEGER) | (kind_of == Kind.BOOLEAN)
-    texts = [columns.text.get(place, "") for place in np.flatnonzero(kind_of == Kind.TEXT).tolist()]
+    (record,) = encode_blocks(replace(columns, block=np.zeros(len(columns), np.int32)), [Rewritten(0, head, partition)])
+    return record
 
-    def one(values: pa.Array) -> pa.ListArray:
-        return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+def encode_blocks(columns: Columns, blocks: Sequence[Rewritten]) -> list[Record]:
+    """Encode several blocks at once, which costs little more than one.
+
+    Args:
+        columns: readings of these blocks and no others, in log order.
+        blocks: what to encode, numbers ascending; a block may have no readings left.
+    """
+    if not blocks:
+        return []
+    numbers = np.array([block.number for block in blocks])
+    owner = np.searchsorted(numbers, columns.block)
+    counts = np.bincount(owner, minlength=len(blocks))
+    starts = _starts(counts)
+    filled = counts > 0
+    first = starts[filled]
+    base_time, first_seq = np.zeros(len(blocks), np.int64), np.array([block.head.lo for block in blocks], np.int64)
+    base_time[filled], first_seq[filled] = columns.time[first], columns.seq[first]
+
+    tags, first_of_tag, tag = _by_block(owner, columns.tag, len(columns.tags))
+    tag_owner = owner[first_of_tag]
+    tag_counts = np.bincount(tag_owner, minlength=len(blocks))
+    sources, first_of_source, source = _by_block(tag_owner, columns.source[first_of_tag], len(columns.sources))
+    source_counts = np.bincount(tag_owner[first_of_source], minlength=len(blocks))
+
+    kind_of = columns.kinds[columns.tag]
+    double, text = kind_of == Kind.DOUBLE, kind_of == Kind.TEXT
+    whole = (kind_of == Kind.INTEGER) | (kind_of == Kind.BOOLEAN)
+    graded = (np.bincount(owner, columns.quality != 0, minlength=len(blocks)) > 0)[owner]
+
+    def lists(values: pa.Array, lengths: I64) -> pa.ListArray:
+        offsets = np.zeros(len(blocks) + 1, np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+    def picked(values: pa.Array, mask: BOOL) -> pa.ListArray:
+        return lists(values, np.bincount(owner[mask], minlength=len(blocks)))
 
     batch = pa.RecordBatch.from_arrays(
         [
-            pa.array([head.origin]),
-            pa.array([first_seq], pa.int64()),
-            pa.array([base_time], pa.int64()),
-            one(pa.array([columns.sources[place] for place in used_sources.tolist()], pa.string())),
-            one(pa.array([columns.tags[place] for place in used.tolist()], pa.string())),
-            one(pa.array(tag_source.astype(np.int32))),
-            one(pa.array(columns.kinds[used])),
-            one(pa.array(tag.astype(np.int32))),
-            one(pa.array(columns.seq - first_seq)),
-            one(pa.array(columns.time - base_time)),
-            one(pa.array(columns.gateway_time - columns.time)),
-            one(pa.array(columns.quality.astype(np.int32) if columns.quality.any() else np.empty(0, np.int32))),
-            one(pa.array(columns.number[kind_of == Kind.DOUBLE])),
-            one(pa.array(columns.integer[whole])),
-            one(pa.array(texts, pa.string())),
-            one(pa.array(np.flatnonzero(columns.absent).astype(np.int32))),
+            pa.array([block.head.origin for block in blocks]),
+            pa.array(first_seq),
+            pa.array(base_time),
+            lists(pa.array([columns.sources[place] for place in sources.tolist()], pa.string()), source_counts),
+            lists(pa.array([columns.tags[place] for place in tags.tolist()], pa.string()), tag_counts),
+            lists(pa.array((source - np.repeat(_starts(source_counts), tag_counts)).astype(np.int32)), tag_counts),
+            lists(pa.array(columns.kinds[tags]), tag_counts),
+            lists(pa.array((tag - np.repeat(_starts(tag_counts), counts)).astype(np.int32)), counts),
+            lists(pa.array(columns.seq - first_seq[owner]), counts),
+            lists(pa.array(columns.time - base_time[owner]), counts),
+            lists(pa.array(columns.gateway_time - columns.time), counts),
+            picked(pa.array(columns.quality[graded].astype(np.int32)), graded),
+            picked(pa.array(columns.number[double]), double),
+            picked(pa.array(columns.integer[whole]), whole),
+            picked(pa.array([columns.text.get(place, "") for place in np.flatnonzero(text).tolist()], pa.string()), text),
+            picked(pa.array((np.flatnonzero(columns.absent) - starts[owner[columns.absent]]).astype(np.int32)), columns.absent),
         ],
         names=[field["name"] for field in BLOCK["fields"]],
     )
-    body = bytes(pyruhvro.serialize_record_batch(batch, _SCHEMA, 1)[0][0].as_py())
-    return Record(value=_FRAME + body, headers=((HEADER, encode_head(head)),), partition=partition)
+    bodies = pyruhvro.serialize_record_batch(batch, _SCHEMA, 1)[0].to_pylist()
+    return [
+        Record(value=_FRAME + body, headers=((HEADER, encode_head(block.head)),), partition=block.partition)
+        for body, block in zip(bodies, blocks, strict=True)
+    ]
+
+
+def _by_block(owner: I64, values: I32, distinct: int) -> tuple[I64, I64, I64]:
+    """Return the distinct values of each block, block after block; where each is first; and per value, its place among them."""
+    keys, first, inverse = np.unique(owner * max(1, distinct) + values, return_index=True, return_inverse=True)
+    return keys % max(1, distinct), first, inverse

@@ -13,7 +13,7 @@ from trunkline.config.site import ValidationConfig
 from trunkline.config.tags import TagConfig
 from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
-from trunkline.log.codec.columns import Columns
+from trunkline.log.codec.columns import Columns, Rewritten
 from trunkline.log.codec.events import decode_event, encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
 from trunkline.log.codec.schemas import PARSED, SINGLE_ID, frame
@@ -133,34 +133,33 @@ class ValidateStep:
             deduplicated=int(np.count_nonzero(verdicts.repeat)),
             gaps=len(verdicts.gaps),
         )
+        changed = self._changed_blocks(columns, verdicts, good)
         clean = self._layout.topic(Category.TELEMETRY, "clean")
-        touched = set(columns.block[verdicts.rejected | verdicts.repeat | (verdicts.quality != columns.quality)].tolist())
         for number, record in enumerate(good):
-            if number in touched:
-                self._emit(out, clean, self._changed_block(columns, verdicts, number, record))
-            else:
-                self._emit(out, clean, Record(record.value, record.key, record.headers, record.timestamp, record.partition))
+            unchanged = Record(record.value, record.key, record.headers, record.timestamp, record.partition)
+            self._emit(out, clean, changed.get(number, unchanged))
         for position in np.flatnonzero(verdicts.rejected).tolist():
             self._rejected(columns, position, verdicts.reasons[position], good[columns.block[position]], out)
         for gap in verdicts.gaps:
             self._gap(columns, gap, out)
 
-    def _changed_block(self, columns: Columns, verdicts: Verdicts, number: int, record: StoredRecord) -> Record:
-        mine = columns.block == number
-        head = columns.heads[number]
-        counts: dict[tuple[str, int], list[int]] = {
-            (one.source, one.hour): [one.readings, one.rejected, one.deduplicated] for one in head.tallies
-        }
-        for position in np.flatnonzero(mine & (verdicts.rejected | verdicts.repeat)).tolist():
+    def _changed_blocks(self, columns: Columns, verdicts: Verdicts, records: Sequence[StoredRecord]) -> dict[int, Record]:
+        """Return new records, by number, of the blocks that do not pass as they are."""
+        gone = verdicts.rejected | verdicts.repeat
+        touched = np.unique(columns.block[gone | (verdicts.quality != columns.quality)])
+        counts = {number: _cells(columns.heads[number]) for number in touched.tolist()}
+        for position in np.flatnonzero(gone).tolist():
             hour = ledger_hour(int(columns.time[position]), int(columns.gateway_time[position]))
-            cell = counts.setdefault((columns.sources[columns.source[position]], hour), [0, 0, 0])
+            cells = counts[int(columns.block[position])]
+            cell = cells.setdefault((columns.sources[columns.source[position]], hour), [0, 0, 0])
             cell[0] -= 1
             cell[1 if verdicts.rejected[position] else 2] += 1
-        kept = columns.select(mine & ~verdicts.rejected & ~verdicts.repeat)
-        kept.quality = verdicts.quality[mine & ~verdicts.rejected & ~verdicts.repeat]
-        tallies = tuple(Tally(source, hour, *cell) for (source, hour), cell in sorted(counts.items()))
-        block = codec.encode(kept, BlockHead(head.origin, head.lo, head.hi, tallies), record.partition)
-        return block._replace(timestamp=record.timestamp)
+        keep = np.isin(columns.block, touched) & ~gone
+        kept = columns.select(keep)
+        kept.quality = verdicts.quality[keep]
+        blocks = [Rewritten(number, _head(columns.heads[number], cells), records[number].partition) for number, cells in counts.items()]
+        made = codec.encode_blocks(kept, blocks)
+        return {one.number: block._replace(timestamp=records[one.number].timestamp) for one, block in zip(blocks, made, strict=True)}
 
     def _rejected(self, columns: Columns, position: int, reason: str, record: StoredRecord, out: Outputs) -> None:
         head = columns.heads[columns.block[position]]
@@ -255,6 +254,16 @@ class ValidateStep:
             else:
                 block = Record(b"", record.key, ((HEADER, encode_head(empty)),))
             self._emit(out, self._layout.topic(category, "clean"), block)
+
+
+def _cells(head: BlockHead) -> dict[tuple[str, int], list[int]]:
+    """Return the counts of a head: readings, rejected, deduplicated by source and hour."""
+    return {(one.source, one.hour): [one.readings, one.rejected, one.deduplicated] for one in head.tallies}
+
+
+def _head(head: BlockHead, cells: dict[tuple[str, int], list[int]]) -> BlockHead:
+    """Return the head with other counts."""
+    return BlockHead(head.origin, head.lo, head.hi, tuple(Tally(source, hour, *cell) for (source, hour), cell in sorted(cells.items())))
 
 
 def _event_problem(event: Event, category: Category) -> str | None:
