@@ -10,10 +10,12 @@ from rich.table import Table
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.wiring import historian_reader, site_log
 from trunkline.config.loading import Site, load
+from trunkline.gateway.damage import lost_ranges
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Outbox
 from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
 from trunkline.ledger.status import GatewayStatus, decode_status
-from trunkline.log.opening import layout_of, open_edge_journal
+from trunkline.log.journal.reading import Quarantined
+from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
@@ -57,6 +59,15 @@ def records_behind(site: Site) -> dict[str, int]:
     return behind
 
 
+def site_log_damage(site: Site) -> list[str]:
+    """Return the ranges of the site log that damage took, in words."""
+    log = open_site_log(site.config.log, site.data_dir)
+    try:
+        return [f"{one.topic}/{one.partition}@{one.first} to {one.next - 1}" for one in lost_ranges(log)]
+    finally:
+        log.close()
+
+
 def history_problem(site: Site) -> str | None:
     """Return why the historian's database cannot be read, or None."""
     try:
@@ -74,6 +85,7 @@ def status(file: SiteFile, as_json: AsJson = False) -> None:
         roles = read_status(run_directory(site.data_dir))
         gateways = gateway_statuses(site)
         behind = records_behind(site)
+        damaged = site_log_damage(site)
     except Misconfigured as error:
         fail(str(error), 2)
     except RetryLater as error:
@@ -82,6 +94,7 @@ def status(file: SiteFile, as_json: AsJson = False) -> None:
     history = history_problem(site) if runs else None
     away = [role.role for role in roles.roles if role.state != "running"] if roles and runs else ["supervisor"]
     away += [f"history: {history}"] if history else []
+    away += [f"records of the site log, lost to damage: {place}" for place in damaged]
     away += [f"{name}/{source.id}" for name, one in gateways.items() for source in one.sources if source.state != "connected"]
     away += [f"{name}: link" for name, one in gateways.items() if one.link.state != "up"]
     if as_json:
@@ -125,11 +138,20 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
         people.print(plain(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}"), soft_wrap=True)
 
 
+def _show_lost(gateway: str, lost: Quarantined, *, as_json: bool) -> None:
+    row = {"gateway": gateway, "topic": lost.topic, "partition": lost.partition, "offset": lost.first, "next": lost.next, "status": "LOST"}
+    if as_json:
+        emit({**row, "at_us": lost.at, "reason": lost.reason})
+    else:
+        text = f"{lost.topic}/{lost.partition}@{lost.first} to {lost.next - 1}  LOST to damage at {times.to_iso(lost.at)}  {lost.reason}"
+        people.print(plain(text), soft_wrap=True)
+
+
 @outbox.command("list")
 def outbox_list(
     file: SiteFile, gateway: Annotated[str, typer.Option(help="gateway id; empty for all")] = "", as_json: AsJson = False
 ) -> None:
-    """Show what waits in each lane, and the records that the site log refused."""
+    """Show what waits in each lane, the records that the site log refused, and those lost to damage of the journal."""
     try:
         site = load(file)
         for one in site.config.gateways:
@@ -143,6 +165,8 @@ def _list_one(site: Site, gateway: str, *, as_json: bool) -> None:
     journal = open_edge_journal(site.config.log, site.data_dir, gateway)
     try:
         lanes = Outbox(journal).lanes
+        for range_ in lost_ranges(journal):
+            _show_lost(gateway, range_, as_json=as_json)
         pending = failed = 0
         for topic in journal.topics():
             for at, (first, end) in journal.bounds(topic).items():

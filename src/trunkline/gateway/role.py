@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from trunkline.config.tags import SourceConfig
 from trunkline.gateway.admin import AdminServer, StatusCollector
 from trunkline.gateway.buffer import BufferKeeper
 from trunkline.gateway.confirmed import Confirmed
+from trunkline.gateway.damage import DamageWatch
 from trunkline.gateway.edge import EdgeWriter, edge_counts
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.reporter import Reporter
@@ -23,6 +25,7 @@ from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
+from trunkline.model.errors import RetryLater
 from trunkline.sources.port import SourceContext, plugin
 
 log = structlog.get_logger("trunkline.gateway")
@@ -54,6 +57,7 @@ class Gateway:
         def site() -> Log:
             return open_site_log(log_config, data_dir)
 
+        self.damage = DamageWatch(self._journal)
         self.forwarder = Forwarder(self._journal, site, layout)
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake)
         confirmed = Confirmed(self._journal, layout)
@@ -76,7 +80,7 @@ class Gateway:
         self.reporter.start()
         self.admin.start()
         log.info("gateway is running", gateway=self._config.id, sources=len(self.runners), admin_port=self.admin.port)
-        tasks = [asyncio.create_task(self._tend(), name="buffer")]
+        tasks = [asyncio.create_task(self._tend(), name="buffer"), asyncio.create_task(self._watch_damage(), name="damage")]
         try:
             for runner in self.runners:
                 tasks.append(asyncio.create_task(runner.run(), name=f"source:{runner.id}"))
@@ -90,7 +94,19 @@ class Gateway:
 
     async def _tend(self) -> None:
         while True:
-            await asyncio.to_thread(self.keeper.tend, times.now())
+            try:
+                await asyncio.to_thread(self.keeper.tend, times.now())
+            except RetryLater as error:
+                log.warning("the edge buffer cannot be tended now", error=str(error))
+            await asyncio.sleep(_TEND_SECONDS)
+
+    async def _watch_damage(self) -> None:
+        while True:
+            with contextlib.suppress(RetryLater):
+                event = await asyncio.to_thread(self.damage.look, times.now())
+                if event is not None:
+                    await self.writer.submit((), [event])
+                    await asyncio.to_thread(self.damage.tell)
             await asyncio.sleep(_TEND_SECONDS)
 
     def _shut_down(self) -> None:
@@ -98,8 +114,8 @@ class Gateway:
             self.writer.stop()
         else:
             self.writer.abandon()
-        deadline = times.now() + int(_DRAIN_SECONDS * times.SECOND)
-        while self.forwarder.link_up and self.keeper.waiting() and times.now() < deadline:
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while self.forwarder.link_up and self.keeper.waiting() and time.monotonic() < deadline:
             self.forwarder.wake.set()
             self.forwarder.pause(0.05)
         self.forwarder.stop()
@@ -134,6 +150,8 @@ class Gateway:
             problems.append("the site log is away; readings wait at the edge")
         if failed:
             problems.append(f"{failed} records were refused by the site log: see 'trunkline outbox list'")
+        if self.damage.lost:
+            problems.append(f"{len(self.damage.lost)} ranges of records were lost to damage: see 'trunkline outbox list'")
         if self.reporter.impostor:
             problems.append(f"another gateway uses the id {self._config.id!r}")
         if self.writer.error:

@@ -15,9 +15,7 @@ def layout_of(config: LogConfig) -> Layout:
 
 def open_site_log(config: LogConfig, data_dir: Path) -> Journal:
     """Open the site log, creating its topics. Raises Misconfigured when its partitions differ from the configuration (PD-18)."""
-    directory = data_dir / "site"
-    directory.mkdir(parents=True, exist_ok=True)
-    journal = Journal(directory / "journal.db")
+    journal = Journal(data_dir / "site" / "journal.db")
     try:
         journal.create(layout_of(config).catalogue(int(config.retention_hours * times.HOUR)))
     except BaseException:
@@ -28,9 +26,7 @@ def open_site_log(config: LogConfig, data_dir: Path) -> Journal:
 
 def open_edge_journal(config: LogConfig, data_dir: Path, gateway: str) -> Journal:
     """Open a gateway's edge journal. It keeps everything until the gateway prunes it."""
-    directory = data_dir / "edge" / gateway
-    directory.mkdir(parents=True, exist_ok=True)
-    journal = Journal(directory / "journal.db")
+    journal = Journal(data_dir / "edge" / gateway / "journal.db")
     try:
         journal.create(layout_of(config).edge_catalogue())
     except BaseException:
