@@ -1,18 +1,20 @@
 """Readings into block records, without Arrow: small enough for a gateway's memory.
 
-The writer is the only place that turns readings into blocks at the edge. One call makes at most one record per partition.
+The writer is the only place that turns readings into blocks at the edge. One call makes at most one record per partition. This is where a
+gateway spends its time, so readings become columns first, and columns are sorted and encoded for all partitions at once.
 """
 
-import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from operator import attrgetter, itemgetter, sub
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
+from operator import attrgetter
+from typing import Final, NamedTuple, cast
 
-from msgspec.structs import replace
+import numpy as np
+import numpy.typing as npt
 
 from trunkline.log.codec import avro
+from trunkline.log.codec.avro import F64, I64
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, encode_head
 from trunkline.log.codec.schemas import BLOCK_ID, frame
 from trunkline.log.partitioner import partition_of
@@ -20,18 +22,35 @@ from trunkline.log.port import Record
 from trunkline.model import times
 from trunkline.model.reading import Kind, Reading, Value
 
-_FRAME = frame(BLOCK_ID)
-_PARTITION = attrgetter("partition")
+_FRAME: Final = frame(BLOCK_ID)
+Objects = npt.NDArray[np.object_]
+Bools = npt.NDArray[np.bool_]
+
+_PARTITION: Final = attrgetter("partition")
+_SOURCE_AND_HOUR: Final = attrgetter("source", "hour")
+_NOTHING: Final = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TagSlot:
-    """What the writer must know of a tag: computed once, when the configuration is read."""
+    """What the writer must know of a tag: computed once, when the configuration is read.
+
+    Attributes:
+        path: full tag path.
+        source: id of the source that reads the tag.
+        kind: of the tag's values.
+        partition: where the tag's readings go.
+        encoded: the path as a block holds it.
+    """
 
     path: str
     source: str
     kind: Kind
     partition: int
+    encoded: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "encoded", avro.string(self.path))
 
     @classmethod
     def of(cls, path: str, source: str, kind: Kind, partitions: int) -> "TagSlot":
@@ -60,113 +79,206 @@ def write_blocks(
     """Return one block record per partition touched and the next free position.
 
     Readings get the positions first_seq, first_seq + 1, ... in the order given. Values must be of their tag's kind
-    (`trunkline.model.reading.coerce`).
+    (`trunkline.model.reading.coerce`). Differences of times are taken modulo 2**64, as those who add them up again do, so that no stamp is
+    too wild to be stored.
 
     Args:
         origin: the edge journal's id.
         first_seq: position of the first reading.
         covered: per partition, where the block before this one ended; 0 where there was none. See `BlockHead`.
         readings: what to write, in the order in which it was read.
+
+    Raises:
+        OverflowError: a time or an integer does not fit 64 bits.
     """
     pairs = list(readings)
     if not pairs:
         return [], first_seq
-    slots = [slot for slot, _ in pairs]
-    read = [reading for _, reading in pairs]
+    tags, tag = _tags([slot for slot, _ in pairs])
+    columns = _columns(tags, tag, [reading for _, reading in pairs])
+    shares = list(_shares(tags, columns))
+    tallies = _tallies(tags, columns)
+    longs = iter(avro.longs([array for share in shares for array in share.longs]))
+    start = b"".join((_FRAME, avro.string(origin), avro.long(first_seq), avro.long(columns.base_time)))
     end = first_seq + len(pairs)
-    records = [
-        _record(BlockHead(origin, covered.get(partition, 0), end, ()), first_seq, partition, seq, mine, taken)
-        for partition, seq, mine, taken in _shares(slots, read)
-    ]
+    records = []
+    for share in shares:
+        *first_seven, integers, absent = islice(longs, len(share.longs))
+        value = b"".join((start, share.names, *first_seven, share.numbers, integers, share.texts, absent))
+        head = BlockHead(origin, covered.get(share.partition, 0), end, tallies[share.partition])
+        records.append(Record(value, headers=((HEADER, encode_head(head)),), partition=share.partition))
     return records, end
 
 
-_Slots = Sequence[TagSlot]
-_Readings = Sequence[Reading]
+class _Tags(NamedTuple):
+    """Distinct tags, sorted by partition.
+
+    Attributes:
+        slots: the tags.
+        partition: per tag, where its readings go.
+        cell: per tag, index into `cells`.
+        cells: partition and source, in order of partition.
+        kinds: per tag, of its values.
+    """
+
+    slots: list[TagSlot]
+    partition: npt.NDArray[np.uint16]
+    cell: I64
+    cells: list[tuple[int, str]]
+    kinds: I64
 
 
-def _shares(slots: _Slots, readings: _Readings) -> Iterator[tuple[int, Sequence[int], _Slots, _Readings]]:
-    """Yield partition, positions, slots and readings of each partition touched."""
-    places: dict[int, list[int]] = {}
-    partitions = set(map(_PARTITION, slots))
-    if len(partitions) == 1:
-        yield partitions.pop(), range(len(slots)), slots, readings
-        return
-    for place, slot in enumerate(slots):
-        try:
-            places[slot.partition].append(place)
-        except KeyError:
-            places[slot.partition] = [place]
-    for partition, seq in sorted(places.items()):
-        take = itemgetter(*seq, seq[0])  # one more, so that a single one comes as a tuple as well
-        yield partition, seq, take(slots)[:-1], take(readings)[:-1]
+class _Columns(NamedTuple):
+    """Readings, sorted by partition; those of one partition in the order in which they were read. Arrays have one element a reading.
+
+    Attributes:
+        tag: index into the tags.
+        seq: place in the order in which all were read.
+        base_time: earliest time, µs UTC.
+        time: time in history minus `base_time`.
+        delay: gateway time minus time in history.
+        hour: `ledger_hour`.
+        quality: None when every reading is GOOD.
+        values: doubles with NaN for those absent if every tag is a double, else objects.
+        absent: whether there is no value; None when all have one.
+    """
+
+    tag: I64
+    seq: I64
+    base_time: int
+    time: I64
+    delay: I64
+    hour: I64
+    quality: I64 | None
+    values: F64 | Objects
+    absent: Bools | None
 
 
-def _record(head: BlockHead, first_seq: int, partition: int, seq: Sequence[int], slots: _Slots, readings: _Readings) -> Record:
-    """Return one block: whole columns at a time, because this is where a gateway spends its time."""
-    paths = [slot.path for slot in slots]
-    measured = [reading.source_time for reading in readings]
+def _integers(values: Sequence[int]) -> I64:
+    return np.fromiter(values, np.int64, len(values))
+
+
+def _tags(slots: list[TagSlot]) -> tuple[_Tags, I64]:
+    """Return the distinct tags, and for each slot given the index of its tag among them."""
+    distinct = dict.fromkeys(slots)
+    tags = sorted({slot.path: slot for slot in distinct}.values(), key=_PARTITION)
+    place_of = {slot.path: place for place, slot in enumerate(tags)}
+    places = {slot: place_of[slot.path] for slot in distinct}
+    cells: dict[tuple[int, str], int] = {}
+    found = _Tags(
+        slots=tags,
+        partition=_integers([slot.partition for slot in tags]).astype(np.uint16),
+        cell=_integers([cells.setdefault((slot.partition, slot.source), len(cells)) for slot in tags]),
+        cells=list(cells),
+        kinds=_integers([slot.kind for slot in tags]),
+    )
+    return found, _integers(list(map(places.__getitem__, slots)))
+
+
+def _columns(tags: _Tags, tag: I64, readings: list[Reading]) -> _Columns:
+    order = tags.partition[tag].argsort(kind="stable")  # of 16-bit integers: a radix sort
     gateway = [reading.gateway_time for reading in readings]
-    quality = [reading.quality for reading in readings]
-    tags = dict(zip(paths, slots, strict=True))
-    index = {path: place for place, path in enumerate(tags)}
-    sources = {source: place for place, source in enumerate(dict.fromkeys(slot.source for slot in tags.values()))}
-    tag = list(map(index.__getitem__, paths))
+    measured = [reading.source_time for reading in readings]
     if None in measured:
         measured = [late if early is None else early for early, late in zip(measured, gateway, strict=True)]
-    time = cast("list[int]", measured)
-    base_time = min(time) - avro.FOUR_BYTES
-    delay = list(map(sub, gateway, time))
-    numbers, integers, texts, absent = _values([slot.kind for slot in tags.values()], tag, [reading.value for reading in readings])
-    body = (
-        _FRAME,
-        avro.string(head.origin),
-        avro.long(first_seq),
-        avro.long(base_time),
-        avro.strings(list(sources)),
-        avro.strings(list(tags)),
-        avro.longs([sources[slot.source] for slot in tags.values()]),
-        avro.longs([slot.kind for slot in tags.values()]),
-        avro.longs(tag),
-        avro.longs(seq),
-        avro.longs([at - base_time for at in time]),
-        avro.longs(delay),
-        avro.longs(quality if any(quality) else ()),
-        avro.doubles(numbers),
-        avro.longs(integers),
-        avro.strings(texts),
-        avro.longs(absent),
+    time = _integers(cast("list[int]", measured))[order]
+    gateway_time = _integers(gateway)[order]
+    lying = (time < times.EARLIEST) | (time - times.DAY > gateway_time)
+    quality = [reading.quality for reading in readings]
+    values, absent = _values(tags, [reading.value for reading in readings])
+    base_time = time.min()
+    return _Columns(
+        tag=tag[order],
+        seq=order,
+        base_time=int(base_time),
+        time=time - base_time,
+        delay=gateway_time - time,
+        hour=np.where(lying, 0, time // times.HOUR),
+        quality=_integers(quality)[order] if any(quality) else None,
+        values=values[order],
+        absent=absent[order] if absent.any() else None,
     )
-    head = replace(head, tallies=_tallies(tags.values(), tag, time, delay))
-    return Record(value=b"".join(body), headers=((HEADER, encode_head(head)),), partition=partition)
 
 
-def _values(kinds: list[Kind], tag: list[int], values: list[Value]) -> tuple[Sequence[float], Sequence[int], Sequence[str], Sequence[int]]:
-    """Return values by kind, and the positions of those that are absent."""
-    absent = [place for place, value in enumerate(values) if value is None] if None in values else []
-    if set(kinds) == {Kind.DOUBLE}:
-        numbers = [math.nan if value is None else value for value in values] if absent else values
-        return cast("Sequence[float]", numbers), (), (), absent
-    typed = [(kinds[place], value) for place, value in zip(tag, values, strict=True)]
-    numbers = [math.nan if value is None else value for kind, value in typed if kind is Kind.DOUBLE]
-    whole = [0 if value is None else int(value) for kind, value in typed if kind is Kind.INTEGER or kind is Kind.BOOLEAN]
-    texts = ["" if value is None else value for kind, value in typed if kind is Kind.TEXT]
-    return cast("list[float]", numbers), whole, cast("list[str]", texts), absent
+def _values(tags: _Tags, values: list[Value]) -> tuple[F64 | Objects, Bools]:
+    """Return what `_Columns` says of `values`, and which are absent, in the order in which they were read."""
+    if (tags.kinds == Kind.DOUBLE).all():
+        numbers = np.array(values, np.float64)  # makes None a NaN
+        absent = np.isnan(numbers)
+        for place in absent.nonzero()[0].tolist():
+            absent[place] = values[place] is None
+        return numbers, absent
+    return np.array(values, np.object_), np.fromiter([value is None for value in values], np.bool_, len(values))
 
 
-def _tallies(tags: Collection[TagSlot], tag: list[int], time: list[int], delay: list[int]) -> tuple[Tally, ...]:
-    sources = [slot.source for slot in tags]
-    first, last = min(time), max(time)
-    sane = first >= times.EARLIEST and min(delay) >= -times.DAY
-    if sane and times.hour_of(first) == times.hour_of(last) and len(set(sources)) == 1:
-        return (Tally(sources[0], times.hour_of(first), len(tag)),)
-    counts: Counter[tuple[str, int]] = Counter()
-    if not sane:
-        counts.update((sources[place], ledger_hour(at, at + late)) for place, at, late in zip(tag, time, delay, strict=True))
-    elif times.hour_of(first) == times.hour_of(last):
-        for place, count in Counter(tag).items():
-            counts[sources[place], times.hour_of(first)] += count
+class _Share(NamedTuple):
+    """What one partition gets: the parts of a block.
+
+    Attributes:
+        partition: which.
+        names: columns sources and tags, encoded.
+        longs: columns tag_source, tag_kind, tag, seq, time, delay, quality, integers and absent.
+        numbers, texts: these columns, encoded.
+    """
+
+    partition: int
+    names: bytes
+    longs: tuple[I64, ...]
+    numbers: bytes
+    texts: bytes
+
+
+def _shares(tags: _Tags, columns: _Columns) -> Iterator[_Share]:
+    """Cut tags and columns where the partition changes."""
+    partitions = list(dict.fromkeys(partition for partition, _ in tags.cells))
+    tag_ends = tags.partition.searchsorted(partitions, "right").tolist()
+    ends = tags.partition[columns.tag].searchsorted(partitions, "right").tolist()
+    for partition, (tag, tag_end), (at, end) in zip(partitions, pairwise([0, *tag_ends]), pairwise([0, *ends]), strict=True):
+        cell = tags.cell[tag:tag_end]
+        sources = [source for owner, source in tags.cells if owner == partition]
+        names = [slot.encoded for slot in tags.slots[tag:tag_end]]
+        mine = columns.tag[at:end]
+        numbers, integers, texts = _by_kind(tags, mine, columns.values[at:end])
+        yield _Share(
+            partition=partition,
+            names=avro.strings(sources) + avro.array(len(names), b"".join(names)),
+            longs=(
+                cell - cell[0],
+                tags.kinds[tag:tag_end],
+                mine - tag,
+                columns.seq[at:end],
+                columns.time[at:end],
+                columns.delay[at:end],
+                _NOTHING if columns.quality is None or not columns.quality[at:end].any() else columns.quality[at:end],
+                integers,
+                _NOTHING if columns.absent is None else columns.absent[at:end].nonzero()[0],
+            ),
+            numbers=avro.doubles(numbers),
+            texts=avro.strings(texts),
+        )
+
+
+def _by_kind(tags: _Tags, tag: I64, values: F64 | Objects) -> tuple[F64, I64, list[str]]:
+    """Return the values of double, of integer and boolean, and of text tags."""
+    if values.dtype != np.object_:
+        return cast("F64", values), _NOTHING, []
+    kinds = tags.kinds[tag]
+    whole = [0 if value is None else value for value in values[(kinds == Kind.INTEGER) | (kinds == Kind.BOOLEAN)].tolist()]
+    texts = ["" if value is None else value for value in values[kinds == Kind.TEXT].tolist()]
+    return values[kinds == Kind.DOUBLE].astype(np.float64), _integers(whole), texts
+
+
+def _tallies(tags: _Tags, columns: _Columns) -> dict[int, tuple[Tally, ...]]:
+    """Return the counts of each partition's block."""
+    cell = tags.cell[columns.tag]
+    first, width = int(columns.hour.min()), len(tags.cells)
+    if first == columns.hour.max():
+        keys, counts = range(width), np.bincount(cell)
     else:
-        for (place, hour), count in Counter(zip(tag, map(times.hour_of, time), strict=True)).items():
-            counts[sources[place], hour] += count
-    return tuple(Tally(source, hour, count) for (source, hour), count in sorted(counts.items()))
+        found, counts = np.unique((columns.hour - first) * width + cell, return_counts=True)
+        keys = found.tolist()
+    tallies: dict[int, list[Tally]] = {partition: [] for partition, _ in tags.cells}
+    for key, count in zip(keys, counts.tolist(), strict=True):
+        partition, source = tags.cells[key % width]
+        tallies[partition].append(Tally(source, first + key // width, count))
+    return {partition: tuple(sorted(mine, key=_SOURCE_AND_HOUR)) for partition, mine in tallies.items()}
