@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from drills.checker import check
+from drills.sabotage import GAP_FILE
 from drills.stage import Stage, say, stage
 from trunkline.cli.wiring import conninfo, embedded_server
 from trunkline.ledger.balance import unbalanced
@@ -18,7 +19,7 @@ from trunkline.ledger.balance import unbalanced
 #: 239 units of seven tags every 335 ms: about 5,000 readings a second.
 FULL = {"units": 239, "period_ms": 335, "kills": 200, "pause": 1.5}
 SHORT = {"units": 24, "period_ms": 335, "kills": 15, "pause": 1.2}
-SABOTAGED = {"units": 24, "period_ms": 335, "kills": 5, "pause": 1.2}
+SABOTAGED = {"units": 24, "period_ms": 335, "kills": 3, "pause": 1.2}
 
 
 def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
@@ -38,11 +39,15 @@ def _drill(*, seed: int, short: bool, keep: str | None, sabotage: str | None) ->
         nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="trunkline-drill-") as folder,
         stage(Path(folder), units=int(size["units"]), period_ms=int(size["period_ms"]), seed=seed) as plant,
     ):
+        gap = plant.site.data_dir / "run" / "data-behind-positions"
         if sabotage:
+            os.environ[GAP_FILE] = str(gap)
             plant.supervisor.roles["historian"].command = [sys.executable, "-m", "drills.sabotage", "historian", str(plant.site.file)]
         plant.wait_until_flowing()
-        victims = ("historian",) if sabotage else tuple(plant.supervisor.roles)
-        killed = _kill(plant, random.Random(seed), int(size["kills"]), float(size["pause"]), victims)
+        if sabotage:
+            killed = _kill_in_gap(plant, gap, int(size["kills"]))
+        else:
+            killed = _kill(plant, random.Random(seed), int(size["kills"]), float(size["pause"]))
         plant.recover()
         balance = plant.finish()
         say("comparing journal, dead letters, historian and ground truth")
@@ -76,7 +81,21 @@ def _drill(*, seed: int, short: bool, keep: str | None, sabotage: str | None) ->
     return result
 
 
-def _kill(plant: Stage, chance: random.Random, kills: int, pause: float, victims: tuple[str, ...]) -> dict[str, int]:
+def _kill_in_gap(plant: Stage, gap: Path, kills: int) -> dict[str, int]:
+    """Kill the sabotaged historian while its data is behind its positions."""
+    for _ in range(kills):
+        if not plant.tend(60, gap.exists):
+            raise RuntimeError("the sabotaged historian never stored anything")
+        pid = plant.supervisor.roles["historian"].pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        gap.unlink(missing_ok=True)
+        plant.tend(1.0)
+    return {"historian": kills}
+
+
+def _kill(plant: Stage, chance: random.Random, kills: int, pause: float) -> dict[str, int]:
+    victims = tuple(plant.supervisor.roles)
     killed = dict.fromkeys(victims, 0)
     while sum(killed.values()) < kills:
         plant.tend(chance.uniform(0.2, 2 * pause - 0.2))

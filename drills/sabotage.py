@@ -3,14 +3,18 @@
 A SIGKILL between the two loses what was in between. The checker has to notice: `python -m drills --only kill-sabotaged`.
 """
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 from trunkline.cli.run import app
 from trunkline.historian.writer import Writer
 
-#: How long the data stays behind its positions: long enough for a kill to find the gap now and then.
-_GAP_SECONDS = 0.5
+#: How long the data stays behind its positions.
+_GAP_SECONDS = 1.0
+#: Names the file that is there while the data is behind: the drill kills at such a moment, so that the planted defect always does its harm.
+GAP_FILE = "TRUNKLINE_DRILL_GAP"
 
 
 def plant() -> None:
@@ -20,7 +24,11 @@ def plant() -> None:
     def store(self: Writer, connection: Any, prepared: Any, admission: Any) -> Any:  # noqa: ANN401 - passed through
         with connection.transaction(), connection.cursor() as cursor:
             self._advance(cursor, prepared.flush.positions)
-        time.sleep(_GAP_SECONDS)
+        marker = Path(os.environ[GAP_FILE])
+        if len(prepared.flush.columns):
+            marker.touch()
+            time.sleep(_GAP_SECONDS)
+            marker.unlink(missing_ok=True)
         return honest(self, connection, prepared, admission)
 
     Writer._store = store  # type: ignore[method-assign]  # noqa: SLF001 - see above
