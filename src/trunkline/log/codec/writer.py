@@ -31,7 +31,7 @@ _SOURCE_AND_HOUR: Final = attrgetter("source", "hour")
 _NOTHING: Final = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class TagSlot:
     """What the writer must know of a tag: computed once, when the configuration is read.
 
@@ -47,7 +47,7 @@ class TagSlot:
     source: str
     kind: Kind
     partition: int
-    encoded: bytes = field(init=False, repr=False)
+    encoded: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoded", avro.string(self.path))
@@ -160,10 +160,9 @@ def _integers(values: Sequence[int]) -> I64:
 
 def _tags(slots: list[TagSlot]) -> tuple[_Tags, I64]:
     """Return the distinct tags, and for each slot given the index of its tag among them."""
-    distinct = dict.fromkeys(slots)
-    tags = sorted({slot.path: slot for slot in distinct}.values(), key=_PARTITION)
-    place_of = {slot.path: place for place, slot in enumerate(tags)}
-    places = {slot: place_of[slot.path] for slot in distinct}
+    paths = [slot.path for slot in slots]
+    tags = sorted(dict(zip(paths, slots, strict=True)).values(), key=_PARTITION)
+    places = {slot.path: place for place, slot in enumerate(tags)}
     cells: dict[tuple[int, str], int] = {}
     found = _Tags(
         slots=tags,
@@ -172,7 +171,7 @@ def _tags(slots: list[TagSlot]) -> tuple[_Tags, I64]:
         cells=list(cells),
         kinds=_integers([slot.kind for slot in tags]),
     )
-    return found, _integers(list(map(places.__getitem__, slots)))
+    return found, _integers(list(map(places.__getitem__, paths)))
 
 
 def _columns(tags: _Tags, tag: I64, readings: list[Reading]) -> _Columns:
@@ -183,26 +182,27 @@ def _columns(tags: _Tags, tag: I64, readings: list[Reading]) -> _Columns:
         measured = [late if early is None else early for early, late in zip(measured, gateway, strict=True)]
     time = _integers(cast("list[int]", measured))[order]
     gateway_time = _integers(gateway)[order]
-    lying = (time < times.EARLIEST) | (time - times.DAY > gateway_time)
+    hour = time // times.HOUR
+    hour[(time < times.EARLIEST) | (time - times.DAY > gateway_time)] = 0
     quality = [reading.quality for reading in readings]
     values, absent = _values(tags, [reading.value for reading in readings])
-    base_time = time.min()
+    base_time = time[time.argmin()]
     return _Columns(
         tag=tag[order],
         seq=order,
         base_time=int(base_time),
         time=time - base_time,
         delay=gateway_time - time,
-        hour=np.where(lying, 0, time // times.HOUR),
+        hour=hour,
         quality=_integers(quality)[order] if any(quality) else None,
         values=values[order],
-        absent=absent[order] if absent.any() else None,
+        absent=absent[order] if np.count_nonzero(absent) else None,
     )
 
 
 def _values(tags: _Tags, values: list[Value]) -> tuple[F64 | Objects, Bools]:
     """Return what `_Columns` says of `values`, and which are absent, in the order in which they were read."""
-    if (tags.kinds == Kind.DOUBLE).all():
+    if not np.count_nonzero(tags.kinds):  # every one is a Kind.DOUBLE
         numbers = np.array(values, np.float64)  # makes None a NaN
         absent = np.isnan(numbers)
         for place in absent.nonzero()[0].tolist():
@@ -249,7 +249,7 @@ def _shares(tags: _Tags, columns: _Columns) -> Iterator[_Share]:
                 columns.seq[at:end],
                 columns.time[at:end],
                 columns.delay[at:end],
-                _NOTHING if columns.quality is None or not columns.quality[at:end].any() else columns.quality[at:end],
+                _NOTHING if columns.quality is None or not np.count_nonzero(columns.quality[at:end]) else columns.quality[at:end],
                 integers,
                 _NOTHING if columns.absent is None else columns.absent[at:end].nonzero()[0],
             ),
@@ -271,8 +271,8 @@ def _by_kind(tags: _Tags, tag: I64, values: F64 | Objects) -> tuple[F64, I64, li
 def _tallies(tags: _Tags, columns: _Columns) -> dict[int, tuple[Tally, ...]]:
     """Return the counts of each partition's block."""
     cell = tags.cell[columns.tag]
-    first, width = int(columns.hour.min()), len(tags.cells)
-    if first == columns.hour.max():
+    first, width = int(columns.hour[0]), len(tags.cells)
+    if not np.count_nonzero(columns.hour - first):
         keys, counts = range(width), np.bincount(cell)
     else:
         found, counts = np.unique((columns.hour - first) * width + cell, return_counts=True)
