@@ -1,0 +1,173 @@
+"""Clocks that step by an hour, forwards and back: no reading is lost, hidden or doubled, and its quality says what is doubtful."""
+
+import asyncio
+from collections import Counter
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.cli.support import trunkline
+from tests.system.support import RunningSite, free_ports, until
+
+from trunkline.cli.wiring import historian_reader
+from trunkline.config.site import BufferConfig, LabConfig, LogConfig, ValidationConfig
+from trunkline.gateway.edge import EdgeWriter
+from trunkline.gateway.forwarder import Forwarder
+from trunkline.gateway.runner import SourceRunner
+from trunkline.historian.reader import UnknownTag
+from trunkline.lab.site import SitePlan, site_text
+from trunkline.log.codec import columns as codec
+from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.port import Record, StoredRecord
+from trunkline.model import times
+from trunkline.model.quality import Quality
+from trunkline.model.reading import Category, Reading, Value
+from trunkline.processing.validate import ValidateStep
+from trunkline.sources.port import SourceContext
+from trunkline.sources.simulated.config import SimulatedConfig, SimulatedTagConfig
+from trunkline.sources.simulated.source import SimulatedSource
+
+LOG = LogConfig(partitions=1)
+LAYOUT = layout_of(LOG)
+RAW, CLEAN, DEAD = (LAYOUT.topic(Category.TELEMETRY, stage) for stage in ("raw", "clean", "dead"))
+STEPS = pytest.mark.parametrize("steps", [[0, times.HOUR], [0, -times.HOUR], [0, times.HOUR, 0, -times.HOUR, 0]], ids=str)
+
+
+class SteppedClock:
+    """The present, off by what `offset` says."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+
+    def __call__(self) -> int:
+        return times.now() + self.offset
+
+
+class Device(SimulatedSource):
+    """Counts, and stamps with a clock of its own that never steps."""
+
+    def _reading(self, tag: SimulatedTagConfig, value: Value, now: int) -> Reading:
+        return Reading(tag.path, value, Quality.GOOD, times.now(), now)
+
+
+def counter(time: str) -> SimulatedConfig:
+    tag = {"path": "P.A.U1.COUNT", "kind": "integer", "time": time, "signal": {"shape": "counter"}}
+    return SimulatedConfig.model_validate({"id": "sim", "type": "simulated", "interval_ms": 10, "tags": [tag]})
+
+
+async def run_through(directory: Path, config: SimulatedConfig, steps: list[int]) -> None:
+    """Run source, edge and forwarding while the gateway's clock steps; every offset lasts for a few dozen readings."""
+    clock = SteppedClock()
+    journal = open_edge_journal(LOG, directory, "gw1")
+    forwarder = Forwarder(journal, lambda: open_site_log(LOG, directory), LAYOUT, clock)
+    writer = EdgeWriter(journal, LAYOUT, BufferConfig(linger_ms=5), wrote=forwarder.wake)
+    source = Device(config, SourceContext("gw1", directory, clock, str))
+    runner = SourceRunner(config, source, writer, LOG.partitions, clock=clock)
+    writer.start()
+    forwarder.start()
+    running = asyncio.create_task(runner.run())
+    for offset in steps:
+        clock.offset = offset
+        enough = runner.readings_total + 40
+        while runner.readings_total < enough:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await asyncio.to_thread(writer.stop)
+    ends = {at: end for topic in journal.topics() for at, (_, end) in journal.bounds(topic).items()}
+
+    def forwarded() -> bool:
+        return forwarder.link_up and all(forwarder.outbox.lane(at).live >= end for at, end in ends.items())
+
+    await asyncio.to_thread(until, forwarded, "all is forwarded")
+    await asyncio.to_thread(forwarder.stop)
+    journal.close()
+
+
+def validated(directory: Path, config: SimulatedConfig) -> tuple[codec.Columns, int]:
+    """Judge what arrived; return the clean readings in order of arrival and how many were refused."""
+    with closing(open_site_log(LOG, directory)) as site:
+        records = [record for at in site.bounds(RAW) for record in site.read(at, 0, 100_000)]
+    step = ValidateStep(LAYOUT, {tag.path: tag for tag in config.tags}, ValidationConfig(), times.now)
+    out = step.process(records)
+    return codec.decode([stored(record, number) for number, record in enumerate(out[CLEAN])]), len(out.get(DEAD, []))
+
+
+def stored(record: Record, offset: int) -> StoredRecord:
+    return StoredRecord(CLEAN, record.partition or 0, offset, record.timestamp or 0, record.key, record.value, record.headers)
+
+
+def counted(columns: codec.Columns) -> list[int]:
+    """Return the device's values; marks of silence have none."""
+    return [value for value, absent in zip(columns.integer.tolist(), columns.absent.tolist(), strict=True) if not absent]
+
+
+@STEPS
+async def test_the_gateways_clock_steps(tmp_path: Path, steps: list[int]) -> None:
+    """D-15, D-32: the device's times hold; while the two clocks disagree the quality is UNCERTAIN (clock skew), and nothing is refused."""
+    config = counter("device")
+    await run_through(tmp_path, config, steps)
+    columns, refused = await asyncio.to_thread(validated, tmp_path, config)
+    values = counted(columns)
+    assert refused == 0
+    assert values == list(range(len(values)))
+    assert len(values) >= 40 * len(steps)
+    present = columns.time[~columns.absent].tolist()
+    assert present == sorted(present)
+    qualities = Counter(columns.quality.tolist())
+    assert qualities[Quality.GOOD] >= 30
+    assert qualities[Quality.UNCERTAIN_CLOCK_SKEW] >= 30
+    assert len(set(columns.seq.tolist())) == len(columns)
+
+
+@STEPS
+async def test_a_clock_that_stamps_history_steps(tmp_path: Path, steps: list[int]) -> None:
+    """D-16: with 'time: gateway' there is no other clock; every reading is kept, once, in the order of its measurement."""
+    config = counter("gateway")
+    await run_through(tmp_path, config, steps)
+    columns, refused = await asyncio.to_thread(validated, tmp_path, config)
+    values = counted(columns)
+    assert refused == 0
+    assert values == list(range(len(values)))
+    assert len(values) >= 40 * len(steps)
+    assert len(set(columns.seq.tolist())) == len(columns)
+    span = max(columns.time.tolist()) - min(columns.time.tolist())
+    assert span > max(steps) - min(steps) - times.MINUTE
+
+
+def test_a_devices_clock_steps_on_a_running_plant(tmp_path: Path) -> None:
+    """W-109, D-15: readings an hour ahead are stored as UNCERTAIN, operators are told, and the ledger still balances."""
+    modbus, opcua, mqtt, api = free_ports(4)
+    file = tmp_path / "site.yaml"
+    lab = LabConfig(units=3, period_ms=250, modbus_port=modbus, opcua_port=opcua, mqtt_port=mqtt)
+    file.write_text(site_text(SitePlan(lab, api_port=api, deadbands=False)))
+    with RunningSite(file).start() as plant:
+        tags = {entry.source.type: path for path, entry in plant.site.tags().items() if path.endswith("FLOW_RATE")}
+        for protocol in ("opcua", "mqtt"):
+            until(partial(has_quality, plant, tags[protocol], Quality.GOOD), f"readings of {protocol} are stored")
+        for protocol in ("opcua", "mqtt"):
+            said = trunkline("lab", "fault", "clock", protocol, "--ahead", "3600", "--site", file)
+            assert said.code == 0, said.text
+        for protocol in ("opcua", "mqtt"):
+            until(partial(has_quality, plant, tags[protocol], Quality.UNCERTAIN_CLOCK_SKEW), f"readings of {protocol} are doubted")
+
+        def told() -> bool:
+            with historian_reader(plant.site) as reader:
+                found, _ = reader.events(times.now() - times.HOUR * 2, times.now() + times.HOUR * 2)
+            return {event.source for event, _ in found if event.type == "CLOCK_SKEW"} == {"opcua-server", "mqtt-broker"}
+
+        until(told, "people are told")
+        assert trunkline("lab", "fault", "clear", "--site", file).code == 0
+        assert trunkline("ledger", file, "--settle", "5").code == 0
+        assert trunkline("deadletter", "list", file, "--reason", "time", "--json").documents == [{"total": 0, "shown": 0}]
+        assert plant.end() == 0
+
+
+def has_quality(plant: RunningSite, tag: str, quality: Quality) -> bool:
+    with historian_reader(plant.site) as reader:
+        try:
+            raw = reader.raw(tag, times.now() - 2 * times.HOUR, times.now() + 2 * times.HOUR, 100_000)
+        except UnknownTag:
+            return False
+    return int(quality) in raw.quality.tolist()
