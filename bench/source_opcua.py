@@ -23,6 +23,7 @@ from asyncua import ua
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.server import Server
 
+from bench.harness import SHORT, machine
 from trunkline.model import times
 from trunkline.sources.opcua.config import OpcUaConfig
 from trunkline.sources.opcua.source import OpcUaSource
@@ -133,10 +134,9 @@ def on_core(number: int) -> None:
 
 def main() -> int:
     """Print the result as one JSON line; exit 1 if a change is missing or the limit is not reached."""
-    short = os.environ.get("SHORT") == "1"
     parser = argparse.ArgumentParser(description="changes per second of the OPC UA source")
-    parser.add_argument("--runs", type=int, default=1 if short else 3)
-    parser.add_argument("--seconds", type=float, default=8.0 if short else 30.0)
+    parser.add_argument("--runs", type=int, default=1 if SHORT else 3)
+    parser.add_argument("--seconds", type=float, default=8.0 if SHORT else 30.0)
     parser.add_argument("--pace", type=int, default=PACE, help="changes per second that the server makes")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -145,7 +145,9 @@ def main() -> int:
         asyncio.run(serve())
         return 0
     outcomes = []
-    with subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as device:
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.source_opcua", "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as device:
         try:
             on_core(0)
             port = int(cast("IO[str]", device.stdout).readline())
@@ -168,11 +170,13 @@ def main() -> int:
         "unit": "changes/s",
         "peer": None,
         "limit": LIMIT,
+        "goal": 1.0,
         "ratio": round(rate / LIMIT, 3),
         "runs": len(outcomes),
         "cpu_s": round(sum(one.cpu for one in outcomes), 1),
         "rss_mb": round(usage.ru_maxrss / 1024),
-        "conditions": {
+        "conditions": machine()
+        | {
             "variables": VARIABLES,
             "pace": arguments.pace,
             "seconds": arguments.seconds,

@@ -3,10 +3,11 @@
 Pure: the clock comes in with every call, so tests can turn it. One `Conditioner` belongs to one source.
 """
 
-import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
+from typing import Final
 
 from trunkline.config.tags import TagConfig
 from trunkline.log.codec.writer import TagSlot
@@ -21,6 +22,7 @@ SKEW_ALERT = 10 * times.SECOND
 #: Longer texts are no measurements; they are told as BAD, so that one device cannot fill the gateway's memory.
 MAX_TEXT = 250_000
 _SKEW_WINDOW = 60 * times.SECOND
+_EXACT: Final[dict[Kind, type]] = {Kind.DOUBLE: float, Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.TEXT: str}
 
 Conditioned = tuple[TagSlot, Reading]
 
@@ -59,6 +61,7 @@ class _Tag:
     max_silence: int | None
     stale_after: int
     own_clock: bool
+    exact: type  # of values that need no conversion
     heard: int | None = None  # when it last gave a reading, gateway time
     told: Reading | None = None  # last reading passed on
     told_at: int = 0
@@ -96,15 +99,16 @@ class Conditioner:
     def take(self, readings: Sequence[Reading], *, alive: bool, now: int) -> list[Conditioned]:
         """Return what is to be journaled of these readings, in their order."""
         out: list[Conditioned] = []
+        tags = self._tags
         for reading in readings:
-            tag = self._tags.get(reading.tag)
+            tag = tags.get(reading.tag)
             if tag is None:
                 self.unknown_tags += 1
                 continue
             fit = self._fit(tag, reading)
             tag.heard = now
             tag.silence = 0
-            if _worth_telling(tag, fit, now):
+            if tag.band is None or _worth_telling(tag, tag.band, fit, now):
                 tag.told, tag.told_at = fit, now
                 out.append((tag.slot, fit))
             else:
@@ -140,8 +144,10 @@ class Conditioner:
 
     def _fit(self, tag: _Tag, reading: Reading) -> Reading:
         """Return the reading with a value of the tag's kind, a time in history and an honest quality."""
-        value, quality = _fit_value(reading.value, tag.slot.kind, reading.quality)
-        source_time = reading.source_time
+        value, quality, source_time = reading.value, reading.quality, reading.source_time
+        # nearly all readings are finite doubles of their own type: they pay for no more than this look
+        if not (type(value) is float is tag.exact and isfinite(value)):
+            value, quality = _fit_value(value, tag.slot.kind, quality)
         if tag.own_clock:
             source_time = None
         elif source_time is None:
@@ -150,6 +156,8 @@ class Conditioner:
             self.skew.see(reading.gateway_time, source_time)
             if abs(self.skew.skew) > SKEW_MARK:
                 quality = q.worse(quality, Quality.UNCERTAIN_CLOCK_SKEW)
+        if value is reading.value and quality == reading.quality and source_time == reading.source_time:
+            return reading
         return Reading(reading.tag, value, int(quality), source_time, reading.gateway_time)
 
 
@@ -166,6 +174,7 @@ def _remember(config: TagConfig, slot: TagSlot, stale_after: float) -> _Tag:
         max_silence=None if config.max_silence is None else int(config.max_silence * times.SECOND),
         stale_after=int((config.stale_after or stale_after) * times.SECOND),
         own_clock=config.time == "gateway",
+        exact=_EXACT[slot.kind],
     )
 
 
@@ -176,22 +185,20 @@ def _fit_value(value: Value, kind: Kind, quality: int) -> tuple[Value, int]:
         fit = coerce(value, kind)
     except (TypeError, OverflowError):
         return None, Quality.BAD_TYPE
-    if isinstance(fit, float) and not math.isfinite(fit):
+    if isinstance(fit, float) and not isfinite(fit):
         return None, Quality.BAD_NOT_FINITE
     if isinstance(fit, str) and len(fit) > MAX_TEXT:
         return None, Quality.BAD_DECODING
     return fit, quality
 
 
-def _worth_telling(tag: _Tag, reading: Reading, now: int) -> bool:
-    """Exception reporting: without a deadband every reading is passed on; with one, a change, a new quality or a long silence is."""
-    if tag.band is None:
-        return True
+def _worth_telling(tag: _Tag, band: float, reading: Reading, now: int) -> bool:
+    """Exception reporting: with a deadband, only a change, a new quality or a long silence is passed on."""
     told = tag.told
     if told is None or reading.quality != told.quality or (reading.value is None) != (told.value is None):
         return True
     if tag.max_silence is not None and now - tag.told_at >= tag.max_silence:
         return True
     if isinstance(reading.value, int | float) and isinstance(told.value, int | float):
-        return abs(reading.value - told.value) > tag.band
+        return abs(reading.value - told.value) > band
     return reading.value != told.value
