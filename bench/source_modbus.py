@@ -2,8 +2,9 @@
 
 Both read the same holding registers in requests of 125 from a pymodbus server in a process of its own. The loop only receives
 registers; the source also decodes them (float32 in two byte orders, scaled uint16, int32 as integers), judges and stamps every reading,
-and the gateway's own parts condition them and write them to the edge journal: a sweep counts once it is durable (fsync included). They take
-turns, sweep by sweep over all registers, so that whatever else the machine does slows both alike.
+and the gateway's own parts condition them and write them to the edge journal: a sweep counts once it is durable (fsync included). Both use
+four connections at a time, as a gateway with four devices does. They take turns, four sweeps over all registers on each connection, so
+that whatever else the machine does slows both alike.
 """
 
 import argparse
@@ -37,6 +38,9 @@ from trunkline.sources.port import SourceContext
 
 REGISTERS = 2_500
 REQUEST = 125
+CONNECTIONS = 4
+#: Times that each connection reads every register until it is the other side's turn.
+SWEEPS = 4
 GOAL = 0.8
 
 
@@ -69,69 +73,81 @@ def section(port: int) -> dict[str, Any]:
 
 
 async def sweep_bare(client: AsyncModbusTcpClient) -> int:
-    """Read every register once with the library alone; return how many came."""
+    """Read every register so many times with the library alone; return how many came."""
     read = 0
-    for start in range(0, REGISTERS, REQUEST):
+    for start in SWEEPS * list(range(0, REGISTERS, REQUEST)):
         reply = await client.read_holding_registers(start, count=REQUEST)
         read += len(reply.registers)
     return read
 
 
 class Gateway:
-    """What a gateway does with the readings of its source: conditioning and a durable write."""
+    """What a gateway does with its sources: reading, conditioning and durable writes; the sources are read side by side."""
 
-    def __init__(self, config: ModbusConfig, source: ModbusSource, folder: Path) -> None:
-        self._source = source
-        self._tags = len(config.tags)
-        slots = [(tag, TagSlot.of(tag.path, config.id, tag.value_kind, LogConfig().partitions)) for tag in config.tags]
-        self._conditioner = Conditioner(slots, config.stale_after, config.lost_after, times.now())
+    def __init__(self, port: int, folder: Path) -> None:
+        self.config = ModbusConfig.model_validate(section(port))
+        self._sources = [ModbusSource(self.config, SourceContext("bench", folder, times.now, str)) for _ in range(CONNECTIONS)]
+        self._conditioners = [self._conditioner(number) for number in range(CONNECTIONS)]
         self._journal = open_edge_journal(LogConfig(), folder, "bench")
-        # a sweep is written at once: with one source, a linger would wait for readings of others that do not exist
-        buffer = BufferConfig(batch_readings=self._tags)
-        self._writer = EdgeWriter(self._journal, layout_of(LogConfig()), buffer, wrote=threading.Event())
+        self._writer = EdgeWriter(self._journal, layout_of(LogConfig()), BufferConfig(), wrote=threading.Event())
         self._writer.start()
 
-    async def sweep(self) -> None:
-        """Take one scan and return once it is durable."""
-        batch = await self._source.read()
-        if len(batch.readings) != self._tags or any(reading.quality for reading in batch.readings):
-            raise SystemExit("a reading is missing or not good")
-        await self._writer.submit(self._conditioner.take(batch.readings, alive=batch.alive, now=times.now()))
-        await batch.ack()
+    def _conditioner(self, number: int) -> Conditioner:
+        partitions = LogConfig().partitions
+        slots = [(tag, TagSlot.of(tag.path, f"plc-{number}", tag.value_kind, partitions)) for tag in self.config.tags]
+        return Conditioner(slots, self.config.stale_after, self.config.lost_after, times.now())
 
-    def close(self) -> int:
-        """End the writer; return how many readings the journal has."""
+    async def connect(self) -> None:
+        """Connect every source."""
+        for source in self._sources:
+            await source.connect()
+
+    async def sweep(self) -> int:
+        """Scan every source so many times, each again once it is durable; return how many registers the readings cover."""
+        await asyncio.gather(*map(self._scan, self._sources, self._conditioners))
+        return CONNECTIONS * SWEEPS * sum(tag.layout.registers for tag in self.config.tags)
+
+    async def _scan(self, source: ModbusSource, conditioner: Conditioner) -> None:
+        for _ in range(SWEEPS):
+            batch = await source.read()
+            if len(batch.readings) != len(self.config.tags) or any(reading.quality for reading in batch.readings):
+                raise SystemExit("a reading is missing or not good")
+            await self._writer.submit(conditioner.take(batch.readings, alive=batch.alive, now=times.now()))
+            await batch.ack()
+
+    async def close(self) -> int:
+        """Close the sources and end the writer; return how many readings the journal has."""
+        for source in self._sources:
+            await source.close()
         self._writer.stop()
         self._journal.close()
         return self._writer.read_total
 
 
 async def run(port: int, seconds: float) -> tuple[float, float]:
-    """Return registers per second of the gateway and of the loop, over sweeps in turn."""
-    config = ModbusConfig.model_validate(section(port))
-    covered = sum(tag.layout.registers for tag in config.tags)
-    with tempfile.TemporaryDirectory(prefix="bench-modbus-") as folder:
-        source = ModbusSource(config, SourceContext("bench", Path(folder), times.now, str))
-        gateway = Gateway(config, source, Path(folder))
-        client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=10)
-        await source.connect()
+    """Return registers per second of the gateway and of the loop, in turn."""
+    clients = [AsyncModbusTcpClient("127.0.0.1", port=port, timeout=10) for _ in range(CONNECTIONS)]
+    for client in clients:
         await client.connect()
-        sweeps = peers = 0
+    with tempfile.TemporaryDirectory(prefix="bench-modbus-") as folder:
+        gateway = Gateway(port, Path(folder))
+        await gateway.connect()
+        turns = ours = peers = 0
         our_time = peer_time = 0.0
         begin = time.perf_counter()
         while time.perf_counter() - begin < seconds:
             start = time.perf_counter()
-            await gateway.sweep()
+            ours += await gateway.sweep()
             middle = time.perf_counter()
-            peers += await sweep_bare(client)
+            peers += sum(await asyncio.gather(*map(sweep_bare, clients)))
             our_time += middle - start
             peer_time += time.perf_counter() - middle
-            sweeps += 1
-        client.close()
-        await source.close()
-        if gateway.close() != sweeps * len(config.tags):
+            turns += 1
+        for client in clients:
+            client.close()
+        if await gateway.close() != turns * CONNECTIONS * SWEEPS * len(gateway.config.tags):
             raise SystemExit("a reading is missing in the journal")
-    return sweeps * covered / our_time, peers / peer_time
+    return ours / our_time, peers / peer_time
 
 
 async def compare(port: int, runs: int, seconds: float) -> list[tuple[float, float]]:
@@ -173,7 +189,8 @@ def main() -> int:
         "runs": len(pairs),
         "cpu_s": round(usage.ru_utime + usage.ru_stime, 1),
         "rss_mb": round(usage.ru_maxrss / 1024),
-        "conditions": machine() | {"registers": REGISTERS, "request": REQUEST, "seconds": arguments.seconds, "journaling": True},
+        "conditions": machine()
+        | {"registers": REGISTERS, "request": REQUEST, "seconds": arguments.seconds, "connections": CONNECTIONS, "journaling": True},
         "passed": ratio >= GOAL,
     }
     print(json.dumps(result))
