@@ -96,8 +96,11 @@ class Watch:
 
     def _disk(self) -> dict[str, float]:
         data = self._stage.site.data_dir
-        folders = {"site log": data / "site", "edge journal": data / "edge", "history": data / "historian"}
-        return {name: round(_size(folder) / MEGABYTE, 2) for name, folder in folders.items()}
+        server = data / "historian" / "postgres"
+        folders = {"site log": data / "site", "edge journal": data / "edge", "history": server, "PostgreSQL's log": server / "pg_wal"}
+        sizes = {name: _size(folder) for name, folder in folders.items()}
+        sizes["history"] -= sizes["PostgreSQL's log"]
+        return {name: round(size / MEGABYTE, 2) for name, size in sizes.items()}
 
 
 def _size(folder: Path) -> int:
