@@ -91,7 +91,7 @@ def write_blocks(
     Raises:
         OverflowError: a time or an integer does not fit 64 bits.
     """
-    pairs = list(readings)
+    pairs = readings if isinstance(readings, list) else list(readings)
     if not pairs:
         return [], first_seq
     tags, tag = _tags([slot for slot, _ in pairs])
