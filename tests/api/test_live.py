@@ -114,6 +114,18 @@ def test_late_readings_do_not_turn_the_clock_back(fresh: Plant) -> None:
         assert http.get("/latest", params={"tag": FLOW}).json()["values"][0]["v"] == 2.0
 
 
+def test_qualities_are_counted_from_the_worst(fresh: Plant) -> None:
+    qualities = {FLOW: Quality.BAD_TIMEOUT, COUNTER: Quality.GOOD, MODE: Quality.UNCERTAIN_STALE, RUNNING: Quality.UNCERTAIN_STALE}
+    fresh.feeder.feed([now_reading(tag, 1.0 if tag == FLOW else None, quality) for tag, quality in qualities.items()])
+    wait_for(lambda: len(fresh.services.hub.cache) == len(qualities), "live values arrive")
+    with fresh.client() as http:
+        found = http.get("/quality").json()
+    assert [(one["quality"], one["severity"], one["tags"]) for one in found["counts"]] == [
+        ("BAD_TIMEOUT", "bad", 1), ("UNCERTAIN_STALE", "uncertain", 2), ("GOOD", "good", 1),
+    ]  # fmt: skip
+    assert found["tags"] == 4
+
+
 def test_a_damaged_record_is_passed_over(fresh: Plant) -> None:
     """Whatever lies in the log, live values go on."""
     topic = fresh.services.layout.topic(Category.TELEMETRY, "clean")
@@ -130,6 +142,7 @@ def test_status_and_ledger_are_told(plant: Plant) -> None:
     assert status["gateways"][0]["gateway"] == known.GATEWAY
     ledger = next(frame for frame in found if frame["type"] == "ledger")
     assert ledger["balanced"] is True
+    assert ledger["proof"].startswith("read ")
     assert ledger["totals"]["missing"] == 0
     assert "rows" not in ledger
 

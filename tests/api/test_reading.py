@@ -80,6 +80,14 @@ def test_large_integers_lose_nothing(client: httpx.Client) -> None:
     assert raw["v"] == [1, str(BIG)]
 
 
+def test_tags_are_counted_by_quality(client: httpx.Client) -> None:
+    """What an overview needs, without every value."""
+    good = {"q": 0, "quality": "GOOD", "reason": "good", "severity": "good", "tags": 4}
+    assert get(client, "/quality") == {"tags": 4, "counts": [good]}
+    assert get(client, "/quality", under="PLANT01.AREA03")["tags"] == 1
+    assert get(client, "/quality", under="NOWHERE") == {"tags": 0, "counts": []}
+
+
 def test_latest_needs_a_question(client: httpx.Client) -> None:
     assert problem(client, 422, "/latest")["code"] == "BAD_REQUEST"
 

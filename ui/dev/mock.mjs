@@ -59,6 +59,16 @@ function latest(tag) {
   return { tag, v, q, quality: q === 0 ? 'GOOD' : `0x${q.toString(16)}`, reason: '', severity, t, gateway_t };
 }
 
+/** @param {string | null} under */
+function qualities(under) {
+  const found = visibleTags().filter((t) => isUnder(under, t.tag)).map((t) => latest(t.tag));
+  const counts = [...new Set(found.map((one) => one.q))].toSorted((a, b) => b - a).map((q) => {
+    const same = found.filter((one) => one.q === q);
+    return { q, quality: same[0]?.quality, reason: same[0]?.reason, severity: same[0]?.severity, tags: same.length };
+  });
+  return { tags: found.length, counts };
+}
+
 /** @param {URLSearchParams} q */
 function history(q) {
   const [tag, from, to] = [q.get('tag') ?? '', Number(q.get('from')), Number(q.get('to'))];
@@ -84,6 +94,7 @@ const ROUTES = {
   'GET /tags': (q) => ok(tagList(q)),
   'GET /tree': (q) => ok(tree(q.get('under') ?? '')),
   'GET /latest': (q) => ok({ values: visibleTags().filter((t) => (q.has('under') ? isUnder(q.get('under'), t.tag) : q.getAll('tag').includes(t.tag))).map((t) => latest(t.tag)) }),
+  'GET /quality': (q) => ok(qualities(q.get('under'))),
   'GET /history': history,
   'GET /events': (q) => ok(eventList(q)),
   'GET /deadletters': (q) => {

@@ -138,15 +138,18 @@ class Tree(BaseModel):
     nodes: list[TreeNode]
 
 
-class LiveInfo(BaseModel):
+class _Quality(BaseModel):
+    q: int = Field(description="quality: the upper 16 bits of an OPC UA StatusCode", ge=0, le=65_535)
+    quality: str = Field(description="name of the quality, for example BAD_COMMS_LOST")
+    reason: str = Field(description="the quality in words")
+    severity: Literal["good", "uncertain", "bad"]
+
+
+class LiveInfo(_Quality):
     """The newest reading of a tag."""
 
     tag: str
     v: Value = Field(description=_VALUE)
-    q: int = Field(description="quality: the upper 16 bits of an OPC UA StatusCode", ge=0, le=65_535)
-    quality: str = Field(description="name of the quality, for example BAD_COMMS_LOST")
-    reason: str = Field(description="the quality in words; empty when GOOD")
-    severity: Literal["good", "uncertain", "bad"]
     t: int = Field(description=f"time in history, {_TIME}")
     gateway_t: int = Field(description=f"when the gateway read it, {_TIME}")
     big: bool = Field(False, description="v is an integer written as text")
@@ -156,6 +159,19 @@ class Latest(BaseModel):
     """Newest readings; tags without any are left out."""
 
     values: list[LiveInfo]
+
+
+class QualityCount(_Quality):
+    """How many tags have a quality now."""
+
+    tags: int
+
+
+class QualityCounts(BaseModel):
+    """Tags by the quality of their newest reading, the worst first; tags without any are left out."""
+
+    tags: int = Field(description="how many have a reading")
+    counts: list[QualityCount]
 
 
 class _TagHistory(BaseModel):

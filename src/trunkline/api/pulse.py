@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 STATUS_SECONDS: Final = 2.0
 LEDGER_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 2.0
-_LEFT_OUT: Final = frozenset({"rows", "holes", "proof"})
+_LEFT_OUT: Final = frozenset({"rows", "holes"})
 
 
 class Pulse:

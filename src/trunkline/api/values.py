@@ -40,15 +40,17 @@ def is_big(value: Value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
 
 
+def quality_words(code: int) -> dict[str, object]:
+    """Return a quality with its name, reason and severity."""
+    return {"q": code, "quality": quality.name(code), "reason": quality.reason(code), "severity": quality.severity(code).name.lower()}
+
+
 def live(tag: str, value: Value, code: int, time: int, gateway_time: int) -> dict[str, object]:
     """Return a reading as `GET /latest` tells it."""
     told: dict[str, object] = {
         "tag": tag,
         "v": wire(value),
-        "q": code,
-        "quality": quality.name(code),
-        "reason": quality.reason(code),
-        "severity": quality.severity(code).name.lower(),
+        **quality_words(code),
         "t": time,
         "gateway_t": gateway_time,
     }

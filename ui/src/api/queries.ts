@@ -2,7 +2,7 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/
 import { localNow, serverNow, setServerTime } from '~/live/clock';
 import { call, withParams } from './http';
 import type {
-  DeadLetterPage, ErrorFrame, EventPage, History, Ledger, Live, Proof, Session, Site, Status, TagPage, TreeNode,
+  DeadLetterPage, ErrorFrame, EventPage, History, Ledger, Proof, QualityCounts, Session, Site, Status, TagPage, TreeNode,
 } from './types';
 
 /** Names under which answers are kept; the live connection writes some of them. */
@@ -92,11 +92,11 @@ export const tagQuery = (tag: string) =>
     staleTime: 10 * 60_000,
   });
 
-export const latestQuery = (under: string) =>
+export const qualityQuery = (under: string) =>
   queryOptions({
-    queryKey: ['latest', under],
-    queryFn: async ({ signal }) => ((await call(`/latest?under=${encodeURIComponent(under)}`, { signal })) as { values: Live[] }).values,
-    refetchInterval: 10_000,
+    queryKey: ['quality', under],
+    queryFn: async ({ signal }) => (await call(withParams('/quality', { under }), { signal })) as QualityCounts,
+    refetchInterval: 5_000,
   });
 
 export interface HistoryRange {

@@ -168,6 +168,18 @@ export interface components {
             mend: string;
             title: string;
         };
+        QualityCount: {
+            q: number;
+            quality: string;
+            reason: string;
+            /** @enum {string} */
+            severity: "good" | "uncertain" | "bad";
+            tags: number;
+        };
+        QualityCounts: {
+            counts: components["schemas"]["QualityCount"][];
+            tags: number;
+        };
         Raw: {
             /** @enum {string} */
             kind: "double" | "integer" | "boolean" | "text";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { digitsOf, formatBytes, formatCount, formatPercent, formatRate, formatValue, UNKNOWN } from './number';
+import { digitsOf, formatBytes, formatCount, formatPercent, formatPlain, formatRate, formatValue, UNKNOWN } from './number';
 
 describe('values', () => {
   it.each([
@@ -19,6 +19,13 @@ describe('values', () => {
     [Number.POSITIVE_INFINITY, 'double', undefined, UNKNOWN],
   ] as const)('writes %s (%s, %s digits) as %s', (value, kind, digits, text) => {
     expect(formatValue(value, kind, digits)).toBe(text);
+  });
+
+  it.each([
+    [2, '2'], [12.5, '12.5'], [1480.004, '1480'], [-0.25, '−0.25'], [123_456, '123456'], [0, '0'], [1.5e12, '1.500e+12'], [2.5e-7, '2.500e−7'], [true, 'on'],
+    ['AUTO', 'AUTO'], ['9223372036854775807', '9223372036854775807'], [null, UNKNOWN], [Number.NaN, UNKNOWN],
+  ] as const)('writes %s in a sentence as %s', (value, text) => {
+    expect(formatPlain(value)).toBe(text);
   });
 
   it('takes the digits from the range of the tag', () => {

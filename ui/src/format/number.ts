@@ -56,6 +56,14 @@ function formatDouble(value: number, digits: number | undefined): string {
   return (/^-0\.?0*$/.test(text) ? text.slice(1) : text).replace('-', MINUS);
 }
 
+/** A value as somebody would write it: no more than five digits that count, no zeros after them. For limits and texts, not for columns. */
+export function formatPlain(value: Value): string {
+  if (typeof value !== 'number' || !Number.isFinite(value)) return formatValue(value, 'text');
+  const text = formatDouble(value, undefined);
+  if (text.includes('e')) return text;
+  return String(Number.isInteger(value) ? value : Number(value.toPrecision(SIGNIFICANT))).replace('-', MINUS);
+}
+
 /** A value as the operator reads it; null, NaN and infinities are unknown. Integers beyond 2^53 arrive as text and stay exact. */
 export function formatValue(value: Value | undefined, kind: Kind = 'double', digits?: number): string {
   if (value === null || value === undefined) return UNKNOWN;

@@ -1,5 +1,6 @@
 // Browser checks against a running server: TRUNKLINE_URL, TRUNKLINE_PASSWORD, and optionally TRUNKLINE_USER and CHROMIUM.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { launch, newPage, signIn } from '../../scripts/browser.mjs';
@@ -159,22 +160,66 @@ describe('trust', () => {
   });
 });
 
-describe('every page', () => {
-  for (const address of PAGES) {
-    it(`${address} has no fault of accessibility that a machine can find`, async () => {
-      const { page } = opened;
-      await page.goto(base + address);
-      await page.getByRole('heading', { level: 1 }).waitFor();
-      await page.waitForTimeout(700);
-      await page.evaluate(await import('node:fs').then((fs) => fs.readFileSync(axe, 'utf8')));
-      const faults = await page.evaluate(async () => {
-        const runner = /** @type {{axe: {run: (context: Document, options: object) => Promise<{violations: {id: string, nodes: {target: unknown}[]}[]}>}}} */ (/** @type {unknown} */ (globalThis));
-        const { violations } = await runner.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'] });
-        return violations.map((one) => `${one.id}: ${JSON.stringify(one.nodes.slice(0, 3).map((node) => node.target))}`);
-      });
-      assert.deepEqual(faults, []);
+/** Rules of WCAG 2.2 AA that a machine finds broken on a page. @param {import('playwright-core').Page} page @returns {Promise<string[]>} */
+async function faultsOf(page) {
+  await page.evaluate(readFileSync(axe, 'utf8'));
+  return page.evaluate(async () => {
+    const runner = /** @type {{axe: {run: (context: Document, options: object) => Promise<{violations: {id: string, nodes: {target: unknown}[]}[]}>}}} */ (/** @type {unknown} */ (globalThis));
+    const { violations } = await runner.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'] });
+    return violations.map((one) => `${one.id}: ${JSON.stringify(one.nodes.slice(0, 3).map((node) => node.target))}`);
+  });
+}
+
+for (const scheme of /** @type {const} */ (['dark', 'light'])) {
+  describe(`every page in the ${scheme} theme`, () => {
+    /** @type {Awaited<ReturnType<typeof newPage>>} */
+    let themed;
+
+    before(async () => {
+      themed = scheme === 'dark' ? opened : await newPage(browser, { width: 1440, height: 900, scheme });
+      themed.page.setDefaultTimeout(LIMIT);
+      if (themed !== opened) await signIn(themed.page, base);
     });
-  }
+
+    for (const address of PAGES) {
+      it(`${address} has no fault of accessibility that a machine can find`, async () => {
+        const { page } = themed;
+        await page.goto(base + address);
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        await page.waitForTimeout(700);
+        assert.equal(await page.locator('html').getAttribute('data-mantine-color-scheme'), scheme);
+        assert.deepEqual(await faultsOf(page), []);
+      });
+    }
+
+    it('the page for signing in has none either', async () => {
+      const { page, context } = await newPage(browser, { width: 1000, height: 700, scheme });
+      await page.goto(`${base}/signin`);
+      await page.getByRole('button', { name: 'Sign in' }).waitFor();
+      assert.deepEqual(await faultsOf(page), []);
+      await context.close();
+    });
+
+    it('logged no error to the console', () => assert.deepEqual(themed.problems, []));
+  });
+}
+
+describe('every page', () => {
+  it('shows the texts of its tables whole', async () => {
+    const { page, context } = await newPage(browser, { width: 1440, height: 900 });
+    await signIn(page, base);
+    for (const [address, label, columns] of /** @type {const} */ ([['/trust', 'Ledger by source and hour', [1]], ['/events', 'Events', [1, 5]]])) {
+      await page.goto(base + address);
+      const grid = page.getByRole('grid', { name: label });
+      await grid.getByRole('row').nth(1).waitFor();
+      for (const column of columns) {
+        const cells = grid.locator(`[role=row] > :nth-child(${column})`);
+        const cut = await cells.evaluateAll((nodes) => nodes.filter((node) => node.scrollWidth > node.clientWidth).map((node) => node.textContent));
+        assert.deepEqual(cut, [], `${address}, column ${column}`);
+      }
+    }
+    await context.close();
+  });
 
   it('is reached by Ctrl-K', async () => {
     const { page } = opened;
@@ -186,6 +231,4 @@ describe('every page', () => {
     await page.keyboard.press('Enter');
     await page.waitForURL(/\/trust/);
   });
-
-  it('logged no error to the console', () => assert.deepEqual(opened.problems, []));
 });

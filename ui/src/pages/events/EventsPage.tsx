@@ -96,7 +96,7 @@ export function EventsPage() {
           <code>trunkline status</code>.
         </EmptyState>
       ) : (
-        <VirtualTable label="Events" rows={rows} columns={columns} rowKey={(row) => row.id} minWidth={1060} onEnd={more} />
+        <VirtualTable label="Events" rows={rows} columns={columns} rowKey={(row) => row.id} minWidth={1210} onEnd={more} />
       )}
     </Page>
   );

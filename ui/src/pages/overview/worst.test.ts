@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { GatewayStatus, SourceStatus } from '~/api/types';
-import { countQualities, worstSources } from './worst';
+import type { GatewayStatus, QualityCount, SourceStatus } from '~/api/types';
+import { qualityLines, worstSources } from './worst';
 
 function source(id: string, state: SourceStatus['state'], stale_tags = 0): SourceStatus {
   return { id, type: 'modbus', state, since_us: 0, last_reading_us: null, readings_total: 0, errors_total: 0, readings_per_s: 0, error: null, tags: 1, stale_tags };
@@ -17,11 +17,9 @@ describe('the overview', () => {
   });
 
   it('counts tags by what is wrong with them', () => {
-    const values = [
-      { severity: 'good', reason: 'good' }, { severity: 'bad', reason: 'timeout' }, { severity: 'uncertain', reason: 'stale' }, { severity: 'uncertain', reason: 'stale' },
-    ] as const;
-    expect(countQualities(values)).toEqual([
-      { severity: 'bad', reason: 'timeout', tags: 1 }, { severity: 'uncertain', reason: 'stale', tags: 2 }, { severity: 'good', reason: 'good', tags: 1 },
+    const count = (q: number, tags: number): QualityCount => ({ q, tags, quality: '', reason: '', severity: 'good' });
+    expect(qualityLines([count(0x800a, 1), count(0x4090, 2), count(0x0096, 1), count(0, 40)])).toEqual([
+      { severity: 'bad', reason: 'timeout', tags: 1 }, { severity: 'uncertain', reason: 'stale', tags: 2 }, { severity: 'good', reason: 'good', tags: 41 },
     ]);
   });
 });

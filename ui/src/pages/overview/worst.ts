@@ -1,4 +1,5 @@
-import type { GatewayStatus, Severity, SourceStatus } from '~/api/types';
+import type { GatewayStatus, QualityCount, Severity, SourceStatus } from '~/api/types';
+import { describeQuality } from '~/format/quality';
 
 export interface WorstSource extends SourceStatus {
   gateway: string;
@@ -14,7 +15,8 @@ export function worstSources(gateways: readonly GatewayStatus[]): WorstSource[] 
     .toSorted((a, b) => RANK[a.state] - RANK[b.state] || b.stale_tags - a.stale_tags || a.id.localeCompare(b.id));
 }
 
-export interface QualityCount {
+/** A line of the overview: what is said of so many tags. */
+export interface QualityLine {
   severity: Severity;
   reason: string;
   tags: number;
@@ -23,13 +25,14 @@ export interface QualityCount {
 const ORDER: Record<Severity, number> = { bad: 0, uncertain: 1, good: 2 };
 
 /** Tags by quality: each bad and uncertain reason by itself, the good together. */
-export function countQualities(values: readonly { severity: Severity; reason: string }[]): QualityCount[] {
-  const counts = new Map<string, QualityCount>();
-  for (const { severity, reason } of values) {
+export function qualityLines(counts: readonly QualityCount[]): QualityLine[] {
+  const lines = new Map<string, QualityLine>();
+  for (const { q, tags } of counts) {
+    const { severity, reason } = describeQuality(q);
     const words = severity === 'good' ? 'good' : reason;
     const key = `${severity} ${words}`;
-    const count = counts.get(key) ?? { severity, reason: words, tags: 0 };
-    counts.set(key, { ...count, tags: count.tags + 1 });
+    const line = lines.get(key) ?? { severity, reason: words, tags: 0 };
+    lines.set(key, { ...line, tags: line.tags + tags });
   }
-  return [...counts.values()].toSorted((a, b) => ORDER[a.severity] - ORDER[b.severity] || b.tags - a.tags);
+  return [...lines.values()].toSorted((a, b) => ORDER[a.severity] - ORDER[b.severity] || b.tags - a.tags);
 }
