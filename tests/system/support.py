@@ -1,5 +1,6 @@
 """A site as users run it: `trunkline up` in a process of its own, everything else asked through the product's own doors."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
-from trunkline.cli.wiring import account, site_log
+from trunkline.cli.wiring import account, embedded_server, site_log
 from trunkline.config.loading import Site, load
 from trunkline.historian.account import settled
 from trunkline.ledger.balance import Balance
@@ -208,8 +209,6 @@ class RunningSite:
 
     def left_behind(self) -> list[str]:
         """Return the processes that outlived their supervisor, the database server included."""
-        from trunkline.cli.wiring import embedded_server  # noqa: PLC0415 - needs PostgreSQL's binaries, which only some sites use
-
         found = [process for process in self._known.values() if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
         names = [" ".join(process.cmdline()[-4:]) for process in found]
         server = embedded_server(self.site).pid()
@@ -219,7 +218,14 @@ class RunningSite:
         """End everything, whatever state it is in."""
         if self._up is not None and self._up.poll() is None:
             self.end()
-        until(lambda: not self.left_behind(), "no process is left behind")
+        try:
+            until(lambda: not self.left_behind(), "no process is left behind", 30)
+        except AssertionError:
+            for process in self._known.values():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            embedded_server(self.site).stop()
+            raise
 
     def __enter__(self) -> Self:
         return self

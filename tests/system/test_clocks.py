@@ -12,12 +12,14 @@ from tests.system.support import RunningSite, free_ports, until
 
 from trunkline.cli.wiring import historian_reader
 from trunkline.config.site import BufferConfig, LabConfig, LogConfig, ValidationConfig
+from trunkline.gateway.conditioning import Conditioner
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.runner import SourceRunner
 from trunkline.historian.reader import UnknownTag
 from trunkline.lab.site import SitePlan, site_text
 from trunkline.log.codec import columns as codec
+from trunkline.log.codec.writer import TagSlot
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Record, StoredRecord
 from trunkline.model import times
@@ -134,6 +136,19 @@ async def test_a_clock_that_stamps_history_steps(tmp_path: Path, steps: list[int
     assert len(set(columns.seq.tolist())) == len(columns)
     span = max(columns.time.tolist()) - min(columns.time.tolist())
     assert span > max(steps) - min(steps) - times.MINUTE
+
+
+def test_a_device_that_dies_after_the_clock_was_set_back_is_noticed() -> None:
+    """W-49: silence is told after the same time as ever, not only once the clock has caught up."""
+    (tag,) = counter("device").tags
+    now = times.now()
+    conditioner = Conditioner([(tag, TagSlot.of(tag.path, "sim", tag.value_kind, 1))], stale_after=10, lost_after=60, started=now)
+    conditioner.take([Reading(tag.path, 1, Quality.GOOD, now, now)], alive=False, now=now)
+    back = now - times.HOUR
+    assert conditioner.silent(back) == []
+    assert conditioner.silent(back + 9 * times.SECOND) == []
+    assert [mark.quality for _, mark in conditioner.silent(back + 10 * times.SECOND)] == [Quality.UNCERTAIN_STALE]
+    assert [mark.quality for _, mark in conditioner.silent(back + 60 * times.SECOND)] == [Quality.BAD_COMMS_LOST]
 
 
 def test_a_devices_clock_steps_on_a_running_plant(tmp_path: Path) -> None:

@@ -123,12 +123,18 @@ class Conditioner:
         """Return the readings that say, once each, that a tag fell silent: first UNCERTAIN (stale), then BAD (communication lost)."""
         out: list[Conditioned] = []
         for tag in self._tags.values():
-            since = now - (self._started if tag.heard is None else tag.heard)
-            if since < tag.stale_after and since >= 0:
+            if tag.heard is None:
+                tag.heard = self._started
+            if (
+                now < tag.heard
+            ):  # the clock was set back: silence is counted from here, or it would stay hidden until the clock has caught up
+                tag.heard = now
+            since = now - tag.heard
+            if since < tag.stale_after:
                 continue
             lost = since >= max(self._lost_after, tag.stale_after)
             step = 2 if lost else 1
-            if since < 0 or step <= tag.silence:
+            if step <= tag.silence:
                 continue
             tag.silence = step
             last = tag.told.value if tag.told is not None else None
@@ -197,7 +203,7 @@ def _worth_telling(tag: _Tag, band: float, reading: Reading, now: int) -> bool:
     told = tag.told
     if told is None or reading.quality != told.quality or (reading.value is None) != (told.value is None):
         return True
-    if tag.max_silence is not None and now - tag.told_at >= tag.max_silence:
+    if tag.max_silence is not None and not 0 <= now - tag.told_at < tag.max_silence:
         return True
     if isinstance(reading.value, int | float) and isinstance(told.value, int | float):
         return abs(reading.value - told.value) > band
