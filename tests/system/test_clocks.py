@@ -139,7 +139,7 @@ async def test_a_clock_that_stamps_history_steps(tmp_path: Path, steps: list[int
 
 
 def test_a_device_that_dies_after_the_clock_was_set_back_is_noticed() -> None:
-    """W-49: silence is told after the same time as ever, not only once the clock has caught up."""
+    """Silence is told after the same time as ever, not only once the clock has caught up."""
     (tag,) = counter("device").tags
     now = times.now()
     conditioner = Conditioner([(tag, TagSlot.of(tag.path, "sim", tag.value_kind, 1))], stale_after=10, lost_after=60, started=now)

@@ -125,10 +125,8 @@ class Conditioner:
         for tag in self._tags.values():
             if tag.heard is None:
                 tag.heard = self._started
-            if (
-                now < tag.heard
-            ):  # the clock was set back: silence is counted from here, or it would stay hidden until the clock has caught up
-                tag.heard = now
+            # after the clock was set back silence counts from here: else it would stay hidden until the clock has caught up
+            tag.heard = min(tag.heard, now)
             since = now - tag.heard
             if since < tag.stale_after:
                 continue
