@@ -1,6 +1,6 @@
 """What the site of the read-only tests holds."""
 
-from tests.api.support import Plant, kind_of, wait_for
+from tests.api.support import ORIGIN, Plant, kind_of, wait_for
 
 from trunkline.historian.catalogue import SeriesInfo
 from trunkline.ledger.status import BufferStatus, EdgeCount, GatewayStatus, LinkStatus, SourceStatus
@@ -74,7 +74,7 @@ def status(at_us: int, read: int) -> GatewayStatus:
     source = SourceStatus("plc", "modbus", "connected", START, at_us, read, 0, 1.0, None, 4, 0)
     counts = [EdgeCount("plc", "telemetry", times.hour_of(START), read, read, 0)]
     return GatewayStatus(
-        GATEWAY, "edge-journal-1", at_us, "0.1.0", [source], BufferStatus(0, 4096, None, 10**10), LinkStatus("up", START, None), counts
+        GATEWAY, ORIGIN, at_us, "0.1.0", [source], BufferStatus(0, 4096, None, 10**10), LinkStatus("up", START, None), counts
     )
 
 
@@ -92,7 +92,7 @@ def fill(plant: Plant) -> None:
     topic = plant.services.layout.topic(Category.TELEMETRY, "dead")
     for number in range(DEAD_LETTERS):
         letter = DeadLetter(
-            reason=f"range: {number} is above 0", topic="telemetry.raw", partition=0, offset=number, at_us=START + number, gateway=GATEWAY,
+            reason=f"range: {number} is above 0", topic="telemetry.raw", partition=0, offset=number, at_us=START + number, gateway=ORIGIN,
             source="plc", tag=FLOW, value=float(number), time_us=START,
         )  # fmt: skip
         plant.services.log.append(topic, [encode_dead_letter(letter, b"\x00original", "single")])

@@ -39,6 +39,10 @@ class Board:
             for _, status in sorted(self._gateways.items())
         ]
 
+    def gateway_of(self, origin: str) -> str:
+        """Return the name of the gateway whose edge journal this is, or the origin itself when none reports under it now."""
+        return next((status.gateway for status in list(self._gateways.values()) if status.origin == origin), origin)
+
     def roles(self) -> list[dict[str, Any]]:
         """Return the state of every role; none when no supervisor runs them."""
         try:

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -30,13 +31,13 @@ def deadletters(
     cursor: Annotated[str | None, Query(max_length=1300, description="'next' of the page before")] = None,
 ) -> Response:
     """Return dead letters, newest first."""
-    return answer(page(found.log, found.layout, limit, cursor))
+    return answer(page(found.log, found.layout, limit, cursor, found.board.gateway_of))
 
 
-def page(log: Log, layout: Layout, limit: int, cursor: str | None) -> dict[str, Any]:
+def page(log: Log, layout: Layout, limit: int, cursor: str | None, gateway_of: Callable[[str], str]) -> dict[str, Any]:
     """Return one page: `{rows, total, next}`.
 
-    The cursor holds, for each partition in order, the offset before which to go on.
+    The cursor holds, for each partition in order, the offset before which to go on. `gateway_of` names the gateway of an origin.
 
     Raises:
         Problem: the cursor is not one of ours.
@@ -60,7 +61,7 @@ def page(log: Log, layout: Layout, limit: int, cursor: str | None) -> dict[str, 
         ends[TopicPartition(record.topic, record.partition)] = record.offset
     more = any(ends[at] > bounds[at][0] for at in places)
     return {
-        "rows": [_row(record) for record in chosen],
+        "rows": [_row(record, gateway_of) for record in chosen],
         "total": sum(end - first for first, end in bounds.values()),
         "next": ".".join(str(ends[at]) for at in places) if more and chosen else None,
     }
@@ -84,7 +85,7 @@ def _before(log: Log, at: TopicPartition, first: int, end: int, limit: int) -> l
         window *= 4
 
 
-def _row(record: StoredRecord) -> dict[str, Any]:
+def _row(record: StoredRecord, gateway_of: Callable[[str], str]) -> dict[str, Any]:
     row: dict[str, Any] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
     try:
         letter = decode_dead_letter(record)
@@ -94,7 +95,7 @@ def _row(record: StoredRecord) -> dict[str, Any]:
         "time_us": letter.at_us,
         "reason": letter.reason,
         "tag": letter.tag,
-        "gateway": letter.gateway or None,
+        "gateway": gateway_of(letter.gateway) or None,
         "source": letter.source,
         "value": wire(letter.value),
     }
