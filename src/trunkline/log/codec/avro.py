@@ -108,16 +108,23 @@ def _side_by_side(zigzag: U64, lanes: _Lanes) -> tuple[bytes, I64]:
     """Return the encodings joined, and where each begins, with the end of the last after them."""
     parts: U64 = zigzag.astype(lanes.dtype)
     for stays, moves, by in lanes.spread:
-        parts = parts & stays | (parts & moves) << by
-    above = parts
+        low = parts & stays
+        parts &= moves
+        parts <<= by
+        parts |= low
+    used = parts.copy()
     for by in lanes.smear:
-        above = above | above >> by
-    used = above + lanes.sevens & lanes.tops
+        used |= used >> by
+    used += lanes.sevens
+    used &= lanes.tops
     parts |= used >> lanes.eight  # a byte with a later one says so in its top bit
-    used = used >> lanes.seven | lanes.one  # the first byte is there even in a zero
+    used >>= lanes.seven
+    used |= lanes.one  # the first byte is there even in a zero
     items: bytes = parts.view(np.uint8).compress(used.view(np.bool_)).tobytes()
     bounds = np.zeros(len(zigzag) + 1, np.int64)
-    np.cumsum(used * lanes.ones >> lanes.last, out=bounds[1:])  # the product's last byte is the sum of all
+    used *= lanes.ones
+    used >>= lanes.last
+    np.cumsum(used, out=bounds[1:])  # the product's last byte is the sum of all
     return items, bounds
 
 
