@@ -65,8 +65,8 @@ ui-test: $(STAMPS)/ui ## types, style and unit tests of the page
 e2e: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## browser tests against a running plant
 	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent e2e
 
-screenshots: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## pictures of every page, dark and light, into docs/images
-	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent screenshots -- $(CURDIR)/docs/images
+screenshots: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## pictures of every page, dark and light, into build/screenshots
+	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent screenshots -- $(CURDIR)/build/screenshots
 
 bench: $(STAMPS)/dev ## every figure that docs quote, as JSON
 	$(PY) -m bench $(PICK) $(ARGS)
