@@ -1,4 +1,4 @@
-"""The `trunkline` command. Commands that need the database or the log import them when they run, so that the others start at once."""
+"""The `trunkline` command with everything in it; `trunkline.cli.entry` takes shorter ways for roles."""
 
 import typer
 
@@ -8,6 +8,7 @@ from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
 from trunkline.cli.doctor import doctor, probe
 from trunkline.cli.ledger import ledger
+from trunkline.cli.migrate import migrate
 from trunkline.cli.output import people
 from trunkline.cli.read import read
 from trunkline.cli.status import outbox, status
@@ -21,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, check, doctor, probe, status, ledger, read, schema):
+for command in (up, check, doctor, probe, status, ledger, read, schema, migrate):
     app.command()(command)
 app.add_typer(outbox, name="outbox")
 app.add_typer(deadletter_app, name="deadletter")

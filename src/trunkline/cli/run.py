@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Annotated, Final
 
 import structlog
@@ -17,7 +19,7 @@ from trunkline.config.stamp import write_stamp
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater
 from trunkline.supervisor.holding import follow_supervisor, hold_place
 
-app = typer.Typer(help="Run one role in the foreground.", no_args_is_help=True)
+app = typer.Typer(help="Run one role in the foreground.", no_args_is_help=True, pretty_exceptions_enable=False)
 log = structlog.get_logger("trunkline.run")
 
 _held: list[IO[str]] = []
@@ -31,6 +33,7 @@ _RETRY_SECONDS: Final = 0.1
 def _open(file: Path, role: str) -> Site:
     """Read the site file and take the role's place; the lock lives as long as the process."""
     logs.configure(as_json=True)
+    sys.excepthook = _last_words
     try:
         site = load(file)
         kind, _, name = role.partition(":")
@@ -42,6 +45,11 @@ def _open(file: Path, role: str) -> Site:
         fail(str(error), 2)
     follow_supervisor()
     return site
+
+
+def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A defect of our own ends up in the log as one line, like everything else."""
+    log.critical("role died of an unexpected error", exc_info=(kind, error, trace))
 
 
 def stop_event() -> threading.Event:
