@@ -1,26 +1,12 @@
 """The ledger as the API tells it."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from trunkline.api.services import Services
 from trunkline.historian.account import take_account
-from trunkline.ledger.balance import unbalanced
-
-_COUNTS: Final = (
-    "read",
-    "waiting",
-    "forwarded",
-    "dropped",
-    "stored",
-    "rejected",
-    "deduplicated",
-    "repeats",
-    "in_transit",
-    "missing",
-    "surplus",
-)
+from trunkline.ledger.balance import SUMMED, unbalanced
 
 
 def account(services: Services, since: int | None = None, to: int | None = None) -> dict[str, Any]:
@@ -31,7 +17,7 @@ def account(services: Services, since: int | None = None, to: int | None = None)
     """
     balance = take_account(services.reader, services.log, services.layout)
     rows = [row for row in balance.rows if (since is None or row.hour_us >= since) and (to is None or row.hour_us < to)]
-    totals = {name: sum(getattr(row, name) for row in rows) for name in _COUNTS}
+    totals = {name: sum(getattr(row, name) for row in rows) for name in SUMMED}
     wrong = unbalanced(balance)
     balanced = all(row.balanced for row in rows) and not balance.holes
     return {

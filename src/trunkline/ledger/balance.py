@@ -105,7 +105,8 @@ class Balance(msgspec.Struct, frozen=True):
     holes: list[Hole]
 
 
-_SUMMED: Final = (
+#: The counts of a row that add up over rows.
+SUMMED: Final = (
     "read",
     "waiting",
     "forwarded",
@@ -143,9 +144,9 @@ def balance(
         _row(cell, counts.get(cell, Counts()), in_transit.get(cell, 0), quiet=quiet, at_us=at_us)
         for cell in sorted({*counts, *in_transit}, key=lambda cell: (-cell.hour, cell))
     ]
-    totals: Counter[str] = Counter(dict.fromkeys(_SUMMED, 0))
+    totals: Counter[str] = Counter(dict.fromkeys(SUMMED, 0))
     for row in rows:
-        for name in _SUMMED:
+        for name in SUMMED:
             totals[name] += getattr(row, name)
     found = [Hole(gateway, partition, hole.lo, hole.hi) for gateway, partition, hole in holes]
     return Balance(all(row.balanced for row in rows) and not found, at_us, quiet, dict(totals), rows, found)
