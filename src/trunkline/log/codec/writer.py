@@ -6,7 +6,8 @@ gateway spends its time, so readings become columns first, and columns are sorte
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from functools import lru_cache
+from itertools import groupby, islice, pairwise
 from operator import attrgetter
 from typing import Final, NamedTuple, cast
 
@@ -31,7 +32,7 @@ _SOURCE_AND_HOUR: Final = attrgetter("source", "hour")
 _NOTHING: Final = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TagSlot:
     """What the writer must know of a tag: computed once, when the configuration is read.
 
@@ -47,7 +48,7 @@ class TagSlot:
     source: str
     kind: Kind
     partition: int
-    encoded: bytes = field(init=False, repr=False, compare=False)
+    encoded: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoded", avro.string(self.path))
@@ -114,18 +115,20 @@ class _Tags(NamedTuple):
     """Distinct tags, sorted by partition.
 
     Attributes:
-        slots: the tags.
+        places: index of each path.
         partition: per tag, where its readings go.
         cell: per tag, index into `cells`.
         cells: partition and source, in order of partition.
         kinds: per tag, of its values.
+        names: per partition, the block's columns sources and tags, encoded.
     """
 
-    slots: list[TagSlot]
+    places: dict[str, int]
     partition: npt.NDArray[np.uint16]
     cell: I64
     cells: list[tuple[int, str]]
     kinds: I64
+    names: dict[int, bytes]
 
 
 class _Columns(NamedTuple):
@@ -161,17 +164,28 @@ def _integers(values: Sequence[int]) -> I64:
 def _tags(slots: list[TagSlot]) -> tuple[_Tags, I64]:
     """Return the distinct tags, and for each slot given the index of its tag among them."""
     paths = [slot.path for slot in slots]
-    tags = sorted(dict(zip(paths, slots, strict=True)).values(), key=_PARTITION)
-    places = {slot.path: place for place, slot in enumerate(tags)}
+    tags = _sorted(tuple(dict(zip(paths, slots, strict=True)).values()))
+    return tags, _integers(list(map(tags.places.__getitem__, paths)))
+
+
+@lru_cache(maxsize=16)  # a poll brings the same tags as the one before
+def _sorted(distinct: tuple[TagSlot, ...]) -> _Tags:
+    slots = sorted(distinct, key=_PARTITION)
     cells: dict[tuple[int, str], int] = {}
-    found = _Tags(
-        slots=tags,
-        partition=_integers([slot.partition for slot in tags]).astype(np.uint16),
-        cell=_integers([cells.setdefault((slot.partition, slot.source), len(cells)) for slot in tags]),
+    cell = [cells.setdefault((slot.partition, slot.source), len(cells)) for slot in slots]
+    names = {}
+    for partition, mine in groupby(slots, _PARTITION):
+        encoded = [slot.encoded for slot in mine]
+        sources = [source for owner, source in cells if owner == partition]
+        names[partition] = avro.strings(sources) + avro.array(len(encoded), b"".join(encoded))
+    return _Tags(
+        places={slot.path: place for place, slot in enumerate(slots)},
+        partition=_integers([slot.partition for slot in slots]).astype(np.uint16),
+        cell=_integers(cell),
         cells=list(cells),
-        kinds=_integers([slot.kind for slot in tags]),
+        kinds=_integers([slot.kind for slot in slots]),
+        names=names,
     )
-    return found, _integers(list(map(places.__getitem__, paths)))
 
 
 def _columns(tags: _Tags, tag: I64, readings: list[Reading]) -> _Columns:
@@ -230,18 +244,16 @@ class _Share(NamedTuple):
 
 def _shares(tags: _Tags, columns: _Columns) -> Iterator[_Share]:
     """Cut tags and columns where the partition changes."""
-    partitions = list(dict.fromkeys(partition for partition, _ in tags.cells))
+    partitions = list(tags.names)
     tag_ends = tags.partition.searchsorted(partitions, "right").tolist()
     ends = tags.partition[columns.tag].searchsorted(partitions, "right").tolist()
     for partition, (tag, tag_end), (at, end) in zip(partitions, pairwise([0, *tag_ends]), pairwise([0, *ends]), strict=True):
         cell = tags.cell[tag:tag_end]
-        sources = [source for owner, source in tags.cells if owner == partition]
-        names = [slot.encoded for slot in tags.slots[tag:tag_end]]
         mine = columns.tag[at:end]
         numbers, integers, texts = _by_kind(tags, mine, columns.values[at:end])
         yield _Share(
             partition=partition,
-            names=avro.strings(sources) + avro.array(len(names), b"".join(names)),
+            names=tags.names[partition],
             longs=(
                 cell - cell[0],
                 tags.kinds[tag:tag_end],
