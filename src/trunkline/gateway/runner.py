@@ -109,6 +109,7 @@ class SourceRunner:
                 await self._lost(error, "SOURCE_FAILED")
             finally:
                 await self._close()
+            _end_if_cancelled()
             self._enter("backing_off")
             failures += 1
             await asyncio.sleep(self._pause(failures))
@@ -122,6 +123,7 @@ class SourceRunner:
                 await batch.nack(str(error))
                 raise
             await batch.ack()
+            _end_if_cancelled()
 
     async def _take(self, batch: ReadBatch) -> None:
         now = self._clock()
@@ -200,6 +202,16 @@ class SourceRunner:
             tags=self.conditioner.tags,
             stale_tags=self.conditioner.stale,
         )
+
+
+def _end_if_cancelled() -> None:
+    """Raise CancelledError if this task was told to end and something on the way took that for a fault of its own.
+
+    Protocol libraries turn a cancelled request into an error of theirs, and `asyncio.wait_for` loses a cancellation that meets an answer.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _sourced(event: Event, source: str, now: int) -> Event:

@@ -1,0 +1,64 @@
+"""The runner ends when it is told to, whatever a protocol library makes of a cancelled request."""
+
+import asyncio
+import threading
+
+import pytest
+
+from trunkline.config.site import BufferConfig
+from trunkline.config.tags import SourceConfig, TagConfig
+from trunkline.gateway.edge import EdgeWriter
+from trunkline.gateway.runner import SourceRunner
+from trunkline.log.journal.journal import Journal
+from trunkline.log.topics import Layout
+from trunkline.model import times
+from trunkline.model.errors import SourceUnavailable
+from trunkline.model.reading import Reading
+from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, WriteCommand
+
+
+class Deaf:
+    """A source whose library takes a cancelled request for a lost connection, or for an answer that came."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+        self.reading = asyncio.Event()
+        self.connects = 0
+
+    async def connect(self) -> None:
+        self.connects += 1
+
+    async def read(self) -> ReadBatch:
+        self.reading.set()
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            if not self._answers:
+                raise SourceUnavailable("request cancelled outside library") from None
+        return ReadBatch([Reading("P.T", 1.0, 0, None, times.now())])
+
+    async def write(self, command: WriteCommand) -> CommandOutcome:
+        raise NotImplementedError
+
+    async def browse(self, at: str) -> list[BrowseNode]:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_cancelled_runner_ends_even_if_the_source_swallows_it(edge: Journal, layout: Layout, answers: bool) -> None:
+    writer = EdgeWriter(edge, layout, BufferConfig(), wrote=threading.Event())
+    writer.start()
+    source = Deaf(answers=answers)
+    config = SourceConfig(id="deaf", type="simulated", tags=(TagConfig(path="P.T"),))
+    runner = SourceRunner(config, source, writer, partitions=3)
+    task = asyncio.create_task(runner.run())
+    await source.reading.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=20)
+    assert task in done
+    assert task.cancelled()
+    assert (runner.state, source.connects) == ("stopped", 1)
+    writer.stop()
