@@ -115,15 +115,27 @@ class SourceRunner:
             await asyncio.sleep(self._pause(failures))
 
     async def _read_forever(self) -> None:
-        while True:
-            batch = await self._source.read()
-            try:
-                await self._take(batch)
-            except RetryLater as error:
-                await batch.nack(str(error))
-                raise
-            await batch.ack()
-            _end_if_cancelled()
+        """Read on while the batch before is made durable: never more than one, so order and memory are kept."""
+        storing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                batch = await self._source.read()
+                if storing is not None:
+                    await storing
+                storing = asyncio.create_task(self._store(batch), name=f"store:{self.id}")
+                _end_if_cancelled()
+        finally:
+            if storing is not None:
+                await _settled(storing)
+
+    async def _store(self, batch: ReadBatch) -> None:
+        """Make a batch durable, then let the device forget it."""
+        try:
+            await self._take(batch)
+        except RetryLater as error:
+            await batch.nack(str(error))
+            raise
+        await batch.ack()
 
     async def _take(self, batch: ReadBatch) -> None:
         now = self._clock()
@@ -217,3 +229,10 @@ def _end_if_cancelled() -> None:
 def _sourced(event: Event, source: str, now: int) -> Event:
     """Return the event with its source, and the gateway's time where the plugin gave none."""
     return msgspec.structs.replace(event, source=event.source or source, gateway_time=event.gateway_time or now)
+
+
+async def _settled(storing: "asyncio.Task[None]") -> None:
+    """Give a batch under way the time to become durable, whatever ends the reading. Its own failure has been told to the device."""
+    with contextlib.suppress(RetryLater, TimeoutError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await storing
