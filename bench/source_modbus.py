@@ -33,13 +33,13 @@ from trunkline.log.opening import layout_of, open_edge_journal
 from trunkline.model import times
 from trunkline.sources.modbus.config import ModbusConfig
 from trunkline.sources.modbus.source import ModbusSource
-from trunkline.sources.port import SourceContext
+from trunkline.sources.port import ReadBatch, SourceContext
 
 REGISTERS = 2_500
 REQUEST = 125
 CONNECTIONS = 1
 #: Times that each connection reads every register until it is the other side's turn.
-SWEEPS = 4
+SWEEPS = 20
 GOAL = 0.8
 
 
@@ -104,17 +104,26 @@ class Gateway:
             await source.connect()
 
     async def sweep(self) -> int:
-        """Scan every source so many times, each again once it is durable; return how many registers the readings cover."""
+        """Scan every source so many times and make all of it durable; return how many registers the readings cover."""
         await asyncio.gather(*map(self._scan, self._sources, self._conditioners))
         return CONNECTIONS * SWEEPS * sum(tag.layout.registers for tag in self.config.tags)
 
     async def _scan(self, source: ModbusSource, conditioner: Conditioner) -> None:
+        """Read on while the scan before is made durable, as `trunkline.gateway.runner` does."""
+        storing: asyncio.Task[None] | None = None
         for _ in range(SWEEPS):
             batch = await source.read()
             if len(batch.readings) != len(self.config.tags) or any(reading.quality for reading in batch.readings):
                 raise SystemExit("a reading is missing or not good")
-            await self._writer.submit(conditioner.take(batch.readings, alive=batch.alive, now=times.now()))
-            await batch.ack()
+            if storing is not None:
+                await storing
+            storing = asyncio.create_task(self._store(batch, conditioner))
+        if storing is not None:
+            await storing
+
+    async def _store(self, batch: ReadBatch, conditioner: Conditioner) -> None:
+        await self._writer.submit(conditioner.take(batch.readings, alive=batch.alive, now=times.now()))
+        await batch.ack()
 
     async def close(self) -> int:
         """Close the sources and end the writer; return how many readings the journal has."""
