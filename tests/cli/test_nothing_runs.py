@@ -51,7 +51,7 @@ def test_status(file: Path) -> None:
     machines = trunkline("status", file, "--json")
     assert machines.code == 1
     assert machines.documents == [
-        {"roles": [], "behind": {"validate": 0, "historian": 0}, "history": None, "away": ["supervisor"], "passed": False}
+        {"roles": [], "behind": {"validate": 0, "historian": 0}, "history": None, "away": ["supervisor", "gw1: no report"], "passed": False}
     ]
 
 

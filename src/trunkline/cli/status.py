@@ -1,7 +1,7 @@
 """`trunkline status` and `trunkline outbox`: how the roles, sources and edge journals are, without the API."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -22,6 +22,9 @@ from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.reading import Category
 from trunkline.supervisor.status import read_status, supervised
 from trunkline.supervisor.supervisor import run_directory
+
+#: Gateways report every two seconds.
+_REPORT_AGE: Final = 20 * times.SECOND
 
 SiteFile = Annotated[Path, typer.Argument(help="the site file")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
@@ -57,6 +60,12 @@ def records_behind(site: Site) -> dict[str, int]:
             ends = [(at, *bounds) for name in names for at, bounds in log.bounds(name).items()]
             behind[group] = sum(end - max(first, reached.get(at, 0)) for at, first, end in ends)
     return behind
+
+
+def _unheard(site: Site, gateways: dict[str, GatewayStatus]) -> list[str]:
+    """Return the gateways that have not reported lately: nothing is known of their sources."""
+    recent = times.now() - _REPORT_AGE
+    return [f"{one.id}: no report" for one in site.config.gateways if one.id not in gateways or gateways[one.id].at_us < recent]
 
 
 def site_log_damage(site: Site) -> list[str]:
@@ -95,6 +104,7 @@ def status(file: SiteFile, as_json: AsJson = False) -> None:
     away = [role.role for role in roles.roles if role.state != "running"] if roles and runs else ["supervisor"]
     away += [f"history: {history}"] if history else []
     away += [f"records of the site log, lost to damage: {place}" for place in damaged]
+    away += _unheard(site, gateways)
     away += [f"{name}/{source.id}" for name, one in gateways.items() for source in one.sources if source.state != "connected"]
     away += [f"{name}: link" for name, one in gateways.items() if one.link.state != "up"]
     if as_json:
