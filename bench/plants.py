@@ -1,6 +1,5 @@
 """Site files of simulated plants on free ports, for benches that run whole roles."""
 
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,19 +8,8 @@ import yaml
 
 from trunkline.config.loading import Site, load
 from trunkline.config.site import LabConfig
+from trunkline.lab.ports import free_ports
 from trunkline.lab.site import SitePlan, site_text
-
-
-def free_ports(count: int) -> list[int]:
-    """Return loopback ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def lab_document(units: int, period_ms: int) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A plant on free ports in a folder of its own, supervised by the drill itself, so that it knows every process by id."""
 
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from trunkline.cli.status import gateway_statuses
 from trunkline.cli.up import drain
 from trunkline.config.loading import Site, load
 from trunkline.config.site import LabConfig
+from trunkline.lab.ports import free_ports
 from trunkline.lab.site import SitePlan, site_text
 from trunkline.ledger.balance import Balance
 from trunkline.log.opening import layout_of, open_site_log
@@ -25,18 +25,6 @@ def say(text: str) -> None:
     """Tell people."""
     sys.stderr.write(f"  {text}\n")
     sys.stderr.flush()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def make_site(directory: Path, *, units: int, period_ms: int, seed: int) -> Site:
@@ -119,4 +107,4 @@ def stage(directory: Path, *, units: int, period_ms: int, seed: int) -> Iterator
         plant.supervisor.close()
 
 
-__all__ = ["Stage", "free_ports", "make_site", "say", "stage"]
+__all__ = ["Stage", "make_site", "say", "stage"]

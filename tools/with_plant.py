@@ -7,7 +7,6 @@ TRUNKLINE_SITE. The plant lives in a folder of its own on free ports and is take
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,23 +18,12 @@ from typing import Final
 
 from trunkline.config.loading import Site, load
 from trunkline.config.site import LabConfig
+from trunkline.lab.ports import free_ports
 from trunkline.lab.site import SitePlan, site_text
 from trunkline.security.users import ensure_administrator
 
 START_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 60.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def make_site(directory: Path) -> Site:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.support import RunningSite, free_ports, until
+from tests.system.support import RunningSite, until
+
+from trunkline.lab.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial" / "first-plant.md"

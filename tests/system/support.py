@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import psutil
 from trunkline.cli.wiring import account, embedded_server, site_log
 from trunkline.config.loading import Site, load
 from trunkline.historian.account import settled
+from trunkline.lab.ports import free_ports
 from trunkline.ledger.balance import Balance
 from trunkline.log.opening import layout_of
 from trunkline.model.errors import Misconfigured, RetryLater
@@ -61,18 +61,6 @@ def until(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T
             last = result
         time.sleep(0.1)
     raise AssertionError(f"not within {seconds:g} s: {what} (last: {last!r})")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def write_simulated_site(directory: Path) -> Path:

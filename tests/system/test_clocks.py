@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.support import trunkline
-from tests.system.support import RunningSite, free_ports, until
+from tests.system.support import RunningSite, until
 
 from trunkline.cli.wiring import historian_reader
 from trunkline.config.site import BufferConfig, LabConfig, LogConfig, ValidationConfig
@@ -17,6 +17,7 @@ from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.runner import SourceRunner
 from trunkline.historian.reader import UnknownTag
+from trunkline.lab.ports import free_ports
 from trunkline.lab.site import SitePlan, site_text
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.writer import TagSlot

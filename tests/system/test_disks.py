@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 from tests.cli.support import trunkline
 from tests.system.disks import read_only, small_disk
-from tests.system.support import PATIENCE, TRUNKLINE, RunningSite, free_ports, until, write_simulated_site
+from tests.system.support import PATIENCE, TRUNKLINE, RunningSite, until, write_simulated_site
 
 from trunkline.cli.wiring import account
 from trunkline.config.loading import load
 from trunkline.gateway.edge import edge_counts
+from trunkline.lab.ports import free_ports
 from trunkline.log.codec import columns as codec
 from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log

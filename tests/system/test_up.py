@@ -5,9 +5,10 @@ import os
 import signal
 from pathlib import Path
 
-from tests.system.support import RunningSite, command, free_ports, until, words, write_simulated_site
+from tests.system.support import RunningSite, command, until, words, write_simulated_site
 
 from trunkline.config.site import LabConfig
+from trunkline.lab.ports import free_ports
 from trunkline.lab.site import SitePlan, site_text
 
 

@@ -121,7 +121,11 @@ class SourceRunner:
             while True:
                 batch = await self._source.read()
                 if storing is not None:
-                    await storing
+                    try:
+                        await storing
+                    except RetryLater as error:
+                        await batch.nack(str(error))
+                        raise
                 storing = asyncio.create_task(self._store(batch), name=f"store:{self.id}")
                 _end_if_cancelled()
         finally:
