@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,10 @@ from trunkline.config.tags import SourceConfig, TagConfig
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.runner import SourceRunner
 from trunkline.log.journal.journal import Journal
+from trunkline.log.port import Positions
 from trunkline.log.topics import Layout
 from trunkline.model import times
-from trunkline.model.errors import SourceUnavailable
+from trunkline.model.errors import RetryLater, SourceUnavailable
 from trunkline.model.reading import Reading
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, WriteCommand
 
@@ -62,3 +64,51 @@ async def test_a_cancelled_runner_ends_even_if_the_source_swallows_it(edge: Jour
     assert task.cancelled()
     assert (runner.state, source.connects) == ("stopped", 1)
     writer.stop()
+
+
+class Twice(Deaf):
+    """A source whose second batch is read while the first one cannot be stored."""
+
+    def __init__(self, disk: dict[str, bool], writer: EdgeWriter) -> None:
+        super().__init__(answers=True)
+        self._disk, self._writer = disk, writer
+        self.given_back: list[int] = []
+        self._number = 0
+
+    async def read(self) -> ReadBatch:
+        self._number += 1
+        number = self._number
+        if number == 1:
+            self._disk["full"] = True
+        else:
+            while self._writer.error is None:
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(self._writer.abandon)
+
+        async def nack(_why: str) -> None:
+            self.given_back.append(number)
+
+        return ReadBatch([Reading("P.T", 1.0, 0, None, times.now())], nack=nack)
+
+
+async def test_a_batch_read_meanwhile_is_given_back(edge: Journal, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal's own tests fill a real file; here its answer is switched, so that the moment is the test's choice."""
+    real, disk = edge.append_many, {"full": False}
+
+    def append_many(*arguments: Any, **options: Any) -> Positions:
+        if disk["full"]:
+            raise RetryLater("database or disk is full")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(edge, "append_many", append_many)
+    writer = EdgeWriter(edge, layout, BufferConfig(linger_ms=1), wrote=threading.Event())
+    writer.start()
+    source = Twice(disk, writer)
+    config = SourceConfig(id="twice", type="simulated", tags=(TagConfig(path="P.T"),))
+    task = asyncio.create_task(SourceRunner(config, source, writer, partitions=3).run())
+    async with asyncio.timeout(20):
+        while len(source.given_back) < 2:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+    assert source.given_back == [1, 2]
