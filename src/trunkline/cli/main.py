@@ -10,6 +10,7 @@ from trunkline.cli.doctor import doctor, probe
 from trunkline.cli.ledger import ledger
 from trunkline.cli.migrate import migrate
 from trunkline.cli.output import people
+from trunkline.cli.pki import app as pki_app
 from trunkline.cli.read import read
 from trunkline.cli.status import outbox, status
 from trunkline.cli.up import up
@@ -27,6 +28,7 @@ for command in (up, check, doctor, probe, status, ledger, read, schema, migrate)
 app.add_typer(outbox, name="outbox")
 app.add_typer(deadletter_app, name="deadletter")
 app.add_typer(users_app, name="users")
+app.add_typer(pki_app, name="pki")
 app.add_typer(lab_app, name="lab", help="Simulated plants, faults on demand, ground truth.")
 app.add_typer(run.app, name="run")
 

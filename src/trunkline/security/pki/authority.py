@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from trunkline.security.pki import profile
-from trunkline.security.pki.bundle import Bundle, issuer_of
+from trunkline.security.pki.bundle import Bundle
 from trunkline.security.pki.errors import CertificateProblem
 from trunkline.security.pki.files import read_certificates, read_private_file, sync_directory, to_pem, write_file
+from trunkline.security.pki.verifying import issuer_of
 
 TRUST_FILE: Final = "ca.pem"
 AUTHORITY_LIFE: Final = timedelta(days=3650)

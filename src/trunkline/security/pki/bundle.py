@@ -1,6 +1,5 @@
 """A leaf certificate with its key and its authority, and the one PEM file that holds them."""
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from trunkline.security.pki import profile
 from trunkline.security.pki.errors import CertificateProblem
 from trunkline.security.pki.files import parse_certificates, read_private_file, to_pem, write_file
+from trunkline.security.pki.verifying import verify
 
 _ISSUE: Final = "issue it with 'trunkline pki issue'"
 
@@ -91,63 +90,5 @@ class Bundle:
         return cls(key, certificate, tuple(chain))
 
     def verify(self, path: Path, trusted: Sequence[x509.Certificate], now: datetime, *, host: str = "") -> None:
-        """Check that others will accept it.
-
-        Args:
-            path: where it was read, for messages.
-            trusted: the authorities that the other side trusts.
-            now: time of the check.
-            host: name or address by which clients reach this server; empty for clients.
-
-        Raises:
-            CertificateProblem: it is not valid yet or any more, no trusted authority signed it, or it does not stand for `host`.
-        """
-        leaf = self.certificate
-        if now > leaf.not_valid_after_utc:
-            raise CertificateProblem(
-                f"{path}: the certificate of {self.name!r} expired at {_time(leaf.not_valid_after_utc)}: run 'trunkline pki renew'"
-            )
-        if now < leaf.not_valid_before_utc:
-            raise CertificateProblem(
-                f"{path}: the certificate of {self.name!r} is not valid before {_time(leaf.not_valid_before_utc)}: set this machine's clock"
-            )
-        signer = issuer_of(leaf, trusted)
-        if signer is None:
-            known = ", ".join(repr(profile.common_name(one)) for one in trusted)
-            raise CertificateProblem(
-                f"{path}: {profile.common_name_of(leaf.issuer)!r} signed the certificate of {self.name!r}, trusted is {known}: "
-                "issue it again with the trusted authority, or add the authority's certificate to the trust file"
-            )
-        if now > signer.not_valid_after_utc:
-            raise CertificateProblem(
-                f"{path}: the authority {profile.common_name(signer)!r} expired at {_time(signer.not_valid_after_utc)}: "
-                "replace it and issue every certificate again"
-            )
-        if host and not self.stands_for(host):
-            names = ", ".join(self.hosts) or "no host"
-            raise CertificateProblem(
-                f"{path}: the certificate of {self.name!r} does not stand for {host!r}, only for {names}: "
-                f"issue it again with '--host {host}', or let clients use a name that it has"
-            )
-
-    def stands_for(self, host: str) -> bool:
-        """Return whether a client that connects to this name or address accepts the certificate."""
-        try:
-            return str(ipaddress.ip_address(host)) in self.hosts
-        except ValueError:
-            return host.lower() in {one.lower() for one in self.hosts}
-
-
-def issuer_of(certificate: x509.Certificate, candidates: Sequence[x509.Certificate]) -> x509.Certificate | None:
-    """Return the candidate whose key signed a certificate; names alone prove nothing."""
-    for candidate in candidates:
-        try:
-            certificate.verify_directly_issued_by(candidate)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        return candidate
-    return None
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+        """Check that others will accept it. Arguments and errors as `trunkline.security.pki.verifying.verify`."""
+        verify(str(path), self.certificate, trusted, now, host=host)
