@@ -55,7 +55,7 @@ async def test_a_cancelled_runner_ends_even_if_the_source_swallows_it(edge: Jour
     writer.start()
     source = Deaf(answers=answers)
     config = SourceConfig(id="deaf", type="simulated", tags=(TagConfig(path="P.T"),))
-    runner = SourceRunner(config, source, writer, partitions=3)
+    runner = SourceRunner(config, source, writer, layout)
     task = asyncio.create_task(runner.run())
     await source.reading.wait()
     task.cancel()
@@ -105,7 +105,7 @@ async def test_a_batch_read_meanwhile_is_given_back(edge: Journal, layout: Layou
     writer.start()
     source = Twice(disk, writer)
     config = SourceConfig(id="twice", type="simulated", tags=(TagConfig(path="P.T"),))
-    task = asyncio.create_task(SourceRunner(config, source, writer, partitions=3).run())
+    task = asyncio.create_task(SourceRunner(config, source, writer, layout).run())
     async with asyncio.timeout(20):
         while len(source.given_back) < 2:
             await asyncio.sleep(0.01)

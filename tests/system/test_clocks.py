@@ -66,7 +66,7 @@ async def run_through(directory: Path, config: SimulatedConfig, steps: list[int]
     forwarder = Forwarder(journal, lambda: open_site_log(LOG, directory), LAYOUT, clock)
     writer = EdgeWriter(journal, LAYOUT, BufferConfig(linger_ms=5), wrote=forwarder.wake)
     source = Device(config, SourceContext("gw1", directory, clock, str))
-    runner = SourceRunner(config, source, writer, LOG.partitions, clock=clock)
+    runner = SourceRunner(config, source, writer, layout_of(LOG), clock=clock)
     writer.start()
     forwarder.start()
     running = asyncio.create_task(runner.run())

@@ -19,7 +19,6 @@ from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
-from trunkline.model.reading import Category
 from trunkline.supervisor.status import read_status, supervised
 from trunkline.supervisor.supervisor import run_directory
 
@@ -48,11 +47,7 @@ def gateway_statuses(site: Site) -> dict[str, GatewayStatus]:
 def records_behind(site: Site) -> dict[str, int]:
     """Return how many records of the site log validation and the historian have yet to read."""
     layout = layout_of(site.config.log)
-    classes = (Category.TELEMETRY, Category.EVENT, Category.ALARM)
-    topics = {
-        VALIDATE_GROUP: [layout.topic(one, "raw") for one in classes],
-        HISTORIAN_GROUP: [layout.topic(one, "clean") for one in classes],
-    }
+    topics = {VALIDATE_GROUP: list(layout.categories("raw")), HISTORIAN_GROUP: list(layout.categories("clean"))}
     behind = {}
     with site_log(site) as log:
         for group, names in topics.items():

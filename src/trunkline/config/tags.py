@@ -45,6 +45,9 @@ class TagConfig(Model):
     kind: Literal["double", "integer", "boolean", "text"] = Field("double", description="type of the values; a tag keeps it for life")
     unit: str = Field("", max_length=32, description="engineering unit, for example m³/h")
     description: str = Field("", max_length=256, description="what it measures, for people")
+    measurement: Literal["", "flow", "pressure", "temperature", "other"] = Field(
+        "", description="which topic of the isa95 layout carries it; empty: as its name tells. Fixed once data is there (PD-18, PD-30)"
+    )
     min: float | None = Field(None, description="lower end of the range; below it validation refuses the reading")
     max: float | None = Field(None, description="upper end of the range; above it validation refuses the reading")
     max_rate: float | None = Field(None, gt=0, description="largest believable change per second; faster is UNCERTAIN (suspect rate)")

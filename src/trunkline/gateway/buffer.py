@@ -54,10 +54,9 @@ class BufferKeeper:
         self._confirmed = confirmed
         self.dropped_records = 0
         #: least valuable first; alarms are not in the list, so nothing can drop them
-        self._order = (
+        self._order: tuple[tuple[str, Category | None], ...] = (
             (layout.platform_log, None),
-            (layout.topic(Category.EVENT, "raw"), Category.EVENT),
-            (layout.topic(Category.TELEMETRY, "raw"), Category.TELEMETRY),
+            *((topic, category) for category in (Category.EVENT, Category.TELEMETRY) for topic in layout.topics(category, "raw")),
         )
 
     def size(self) -> int:

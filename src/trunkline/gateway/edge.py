@@ -48,8 +48,8 @@ class _Sequence(msgspec.Struct):
 
     Attributes:
         next: position of the next reading.
-        covered: per partition, where the last block ended (`BlockHead.lo` of the next one).
-        events: per class of events, number of the next one.
+        covered: per lane (`Layout.lane_of`), where the last block ended (`BlockHead.lo` of the next one).
+        events: per class of events and partition, number of the next one.
     """
 
     next: int = 0
@@ -201,18 +201,23 @@ class EdgeWriter:
             for head in map(_head_of, blocks):
                 for tally in head.tallies:
                     tallies[tally_key(READ, tally.source, Category.TELEMETRY, tally.hour)] += tally.readings
-            sequence.covered.update((block.partition or 0, sequence.next) for block in blocks)
-            appends.setdefault(self._layout.topic(Category.TELEMETRY, "raw"), []).extend(blocks)
+            for block in blocks:
+                lane = block.partition or 0
+                sequence.covered[lane] = sequence.next
+                at = self._layout.place_of(lane)
+                appends.setdefault(at.topic, []).append(block._replace(partition=at.partition))
         for event in (event for waiting in group for event in waiting.events):
             category = Category.ALARM if isinstance(event, Alarm) else Category.EVENT
             hour = ledger_hour(event.time, event.gateway_time)
-            number = sequence.events.get(category.name, 0)
-            sequence.events[category.name] = number + 1
+            key = (event.asset or event.source).encode()
+            at = self._layout.event_place(category, key)
+            counter = f"{category.name}/{at.partition}" if at.partition else category.name
+            number = sequence.events.get(counter, 0)
+            sequence.events[counter] = number + 1
             head = BlockHead(self._journal.id, number, number + 1, (Tally(event.source, hour, 1),))
             value = encode_event(msgspec.structs.replace(event, origin=self._journal.id))
-            key = (event.asset or event.source).encode()
-            record = Record(value, key, ((HEADER, encode_head(head)),))
-            appends.setdefault(self._layout.topic(category, "raw"), []).append(record)
+            record = Record(value, key, ((HEADER, encode_head(head)),), partition=at.partition)
+            appends.setdefault(at.topic, []).append(record)
             tallies[tally_key(READ, event.source, category, hour)] += 1
         self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()})
         self._sequence = sequence

@@ -56,7 +56,7 @@ class Forwarder:
         self._clock = clock
         self._jitter = random.Random(seed)  # noqa: S311 - spreads retries, no secret
         self._topics = _priority(layout)
-        self._categories = {layout.topic(category, "raw"): category for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM)}
+        self._categories = layout.categories("raw")
         self._stop = threading.Event()
         self.wake = threading.Event()
         self._lock = threading.Lock()
@@ -271,9 +271,9 @@ def _copy(record: StoredRecord) -> Record:
 def _priority(layout: Layout) -> tuple[str, ...]:
     """Alarms first, telemetry last: small urgent records never queue behind bulk."""
     return (
-        layout.topic(Category.ALARM, "raw"),
-        layout.topic(Category.EVENT, "raw"),
+        *layout.topics(Category.ALARM, "raw"),
+        *layout.topics(Category.EVENT, "raw"),
         layout.overflow,
         layout.platform_log,
-        layout.topic(Category.TELEMETRY, "raw"),
+        *layout.topics(Category.TELEMETRY, "raw"),
     )

@@ -71,7 +71,7 @@ class Gateway:
                 directory.mkdir(parents=True, exist_ok=True)
                 context = SourceContext(config.id, directory, times.now, secrets.resolve)
                 source = plugin(section.type).create(section, context)
-                self.runners.append(SourceRunner(section, source, self.writer, log_config.partitions))
+                self.runners.append(SourceRunner(section, source, self.writer, layout))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then stop sources, write what waits, forward for a while, and report once more."""

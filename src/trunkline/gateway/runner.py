@@ -15,6 +15,7 @@ from trunkline.gateway.conditioning import SKEW_ALERT, Conditioner
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.ledger.status import SourceStatus
 from trunkline.log.codec.writer import TagSlot
+from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.events import Event
@@ -39,7 +40,7 @@ class SourceRunner:
         config: the source's section.
         source: the plugin's object.
         writer: where readings become durable.
-        partitions: of the telemetry topic.
+        layout: says where a tag's readings go.
         clock: present time in µs.
         seed: of the jitter of pauses.
     """
@@ -49,7 +50,7 @@ class SourceRunner:
         config: SourceConfig,
         source: Source,
         writer: EdgeWriter,
-        partitions: int,
+        layout: Layout,
         *,
         clock: Callable[[], int] = times.now,
         seed: int = 0,
@@ -59,7 +60,7 @@ class SourceRunner:
         self._writer = writer
         self._clock = clock
         self._jitter = random.Random(f"{seed}/{config.id}")  # noqa: S311 - spreads retries, no secret
-        slots = [(tag, TagSlot.of(tag.path, config.id, tag.value_kind, partitions)) for tag in config.tags]
+        slots = [(tag, TagSlot(tag.path, config.id, tag.value_kind, layout.lane_of(tag.path, tag.measurement))) for tag in config.tags]
         self.conditioner = Conditioner(slots, config.stale_after, config.lost_after, clock())
         self.state = "stopped"
         self.since = clock()

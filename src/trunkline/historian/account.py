@@ -5,7 +5,7 @@ A record on the move may then be seen twice, never missed, so data in flow is no
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from trunkline.historian.reader import Reader
@@ -19,7 +19,6 @@ from trunkline.model.reading import Category
 
 VALIDATE_GROUP: Final = "validate"
 HISTORIAN_GROUP: Final = "historian"
-_CLASSES: Final = (Category.TELEMETRY, Category.EVENT, Category.ALARM)
 _PAGE: Final = 1000
 #: Enough to hold a report of every gateway.
 _STATUS_RECORDS: Final = 500
@@ -40,9 +39,10 @@ def take_account(reader: Reader, log: Log, layout: Layout, *, recount: bool = Fa
     snapshot = reader.ledger_snapshot(recount=recount)
     judged = log.committed(VALIDATE_GROUP)
     under_way: Counter[Cell] = Counter()
-    for category in _CLASSES:
-        under_way += _behind(log, layout.topic(category, "clean"), category, snapshot.positions, snapshot.gateways)
-        under_way += _behind(log, layout.topic(category, "raw"), category, judged, snapshot.gateways)
+    for topic, category in layout.categories("clean").items():
+        under_way += _behind(log, topic, category, snapshot.positions, snapshot.gateways)
+    for topic, category in layout.categories("raw").items():
+        under_way += _behind(log, topic, category, judged, snapshot.gateways)
     up_to_date = _told_until(log, layout, snapshot.positions) >= _newest(log, layout)
     return balance(snapshot.counts, under_way, snapshot.holes, times.now(), up_to_date=up_to_date)
 
@@ -61,8 +61,8 @@ def _told_until(log: Log, layout: Layout, positions: Positions) -> int:
 def _newest(log: Log, layout: Layout) -> int:
     """Return when the newest raw record was made durable at the edge; 0 when there is none."""
     newest = 0
-    for category in _CLASSES:
-        for at, (first, end) in log.bounds(layout.topic(category, "raw")).items():
+    for topic in layout.categories("raw"):
+        for at, (first, end) in log.bounds(topic).items():
             if first < end:
                 newest = max(newest, *(record.timestamp for record in log.read(at, end - 1, 1)), 0)
     return newest
@@ -91,12 +91,12 @@ def _behind(log: Log, topic: str, category: Category, positions: Positions, gate
 
 def settled(log: Log, layout: Layout) -> bool:
     """Return whether validation and the historian have read everything there is."""
-    return _read_to_end(log, VALIDATE_GROUP, [layout.topic(category, "raw") for category in _CLASSES]) and _read_to_end(
-        log, HISTORIAN_GROUP, [*(layout.topic(category, "clean") for category in _CLASSES), layout.gateway_status]
+    return _read_to_end(log, VALIDATE_GROUP, layout.categories("raw")) and _read_to_end(
+        log, HISTORIAN_GROUP, [*layout.categories("clean"), layout.gateway_status]
     )
 
 
-def _read_to_end(log: Log, group: str, topics: list[str]) -> bool:
+def _read_to_end(log: Log, group: str, topics: Iterable[str]) -> bool:
     stored = log.committed(group)
     return all(
         stored.get(TopicPartition(at.topic, at.partition), 0) >= end for topic in topics for at, (_, end) in log.bounds(topic).items()

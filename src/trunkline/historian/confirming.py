@@ -14,7 +14,6 @@ from trunkline.log.port import Log, Record
 from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import Rejected, RetryLater
-from trunkline.model.reading import Category
 
 _log = structlog.get_logger(__name__)
 
@@ -38,9 +37,7 @@ class Confirmer:
     ) -> None:
         self._log = log
         self._topic = layout.confirmations
-        self._raw = {
-            layout.topic(category, "clean"): layout.topic(category, "raw") for category in Category if category is not Category.LOG
-        }
+        self._raw = {clean: raw for raw, clean in layout.clean_of.items()}
         self._stored = stored
         self._clock = clock
         self._told: dict[str, list[ConfirmedLane]] = {}

@@ -60,7 +60,7 @@ class Gathering:
 
     def flush(self, broken: Broken) -> Made:
         """Decode everything. Records that cannot be are told to `broken`; what their headers say still counts, as rejected."""
-        topics = {self.layout.topic(category, "clean"): category for category in Category if category is not Category.LOG}
+        topics = self.layout.categories("clean")
         blocks = [record for record in self.records if topics.get(record.topic) is Category.TELEMETRY]
         made = Made(Flush(decode([]), [], dict(self.positions)), [], [])
         made.flush.columns, made.blocks = self._columns(blocks, made, broken)
@@ -118,13 +118,8 @@ class Gathering:
             return
         made.flush.events.append(EventRecord(event, None, TopicPartition(record.topic, record.partition), Category.EVENT))
         made.events.append(record)
-        if (notice := _given_up(event, _clean_topics(self.layout))) is not None:
+        if (notice := _given_up(event, self.layout.clean_of)) is not None:
             made.flush.given_up.append(notice)
-
-
-def _clean_topics(layout: Layout) -> dict[str, str]:
-    categories = (Category.TELEMETRY, *_EVENT_TOPICS)
-    return {layout.topic(category, "raw"): layout.topic(category, "clean") for category in categories}
 
 
 def _given_up(event: Event, clean: Mapping[str, str]) -> GivenUp | None:

@@ -70,8 +70,7 @@ class HistorianStatus:
 
 def topics_of(layout: Layout) -> list[str]:
     """Return the topics that the historian reads."""
-    clean = [layout.topic(category, "clean") for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM)]
-    return [*clean, layout.gateway_status, layout.overflow]
+    return [*layout.categories("clean"), layout.gateway_status, layout.overflow]
 
 
 def run_historian(

@@ -41,8 +41,7 @@ class Replayed(NamedTuple):
 
 def read_letters(log: Log, layout: Layout) -> Iterator[Letter]:
     """Yield every dead letter kept, oldest first within its class."""
-    for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM):
-        topic = layout.topic(category, "dead")
+    for topic, category in layout.categories("dead").items():
         for at, (first, _) in log.bounds(topic).items():
             position = first
             while records := log.read(at, position, _PAGE):
@@ -53,7 +52,7 @@ def read_letters(log: Log, layout: Layout) -> Iterator[Letter]:
 
 def find_letter(log: Log, at: TopicPartition, offset: int, layout: Layout) -> Letter:
     """Return one letter. Raises Misconfigured when there is none at that place."""
-    categories = {layout.topic(category, "dead"): category for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM)}
+    categories = layout.categories("dead")
     if at.topic not in categories:
         raise Misconfigured(f"{at.topic!r} is no dead-letter topic: use one of {', '.join(categories)}")
     records = log.read(at, offset, 1)
@@ -64,18 +63,17 @@ def find_letter(log: Log, at: TopicPartition, offset: int, layout: Layout) -> Le
 
 def replay(log: Log, layout: Layout, tags: Mapping[str, TagConfig], letters: Iterable[Letter]) -> Iterator[Replayed]:
     """Send letters to the raw topics again, one by one; validation judges them by the rules of today."""
-    partitions = log.topics()[layout.topic(Category.TELEMETRY, "raw")].partitions
     for letter in letters:
         try:
-            record = _again(letter, tags, partitions)
+            topic, record = _again(letter, tags, layout)
         except (CorruptData, Misconfigured, TypeError, OverflowError) as error:
             yield Replayed(letter, str(error))
             continue
-        log.append(layout.topic(letter.category, "raw"), [record])
+        log.append(topic, [record])
         yield Replayed(letter, None)
 
 
-def _again(letter: Letter, tags: Mapping[str, TagConfig], partitions: int) -> Record:
+def _again(letter: Letter, tags: Mapping[str, TagConfig], layout: Layout) -> tuple[str, Record]:
     original = letter.record.header(ORIGINAL) or b""
     form = letter.record.header(FORM)
     place = letter.record.offset
@@ -84,18 +82,20 @@ def _again(letter: Letter, tags: Mapping[str, TagConfig], partitions: int) -> Re
         tally = Tally(event.source, ledger_hour(event.time, event.gateway_time), 1)
         head = BlockHead(REPLAY_ORIGIN, place, place + 1, (tally,))
         again = encode_event(msgspec.structs.replace(event, origin=REPLAY_ORIGIN))
-        return Record(again, letter.record.key, ((HEADER, encode_head(head)),))
+        return layout.topic(letter.category, "raw"), Record(again, letter.record.key, ((HEADER, encode_head(head)),))
     if form != b"single":
         raise CorruptData("the letter holds a damaged block, not a reading: its bytes can be looked at, not sent again")
     single: Any = fastavro.schemaless_reader(io.BytesIO(original[FRAME_BYTES:]), PARSED[SINGLE_ID], None)
     config = tags.get(single["tag"])
     if config is None:
         raise Misconfigured(f"tag {single['tag']} is not in the site file: add it first")
-    slot = TagSlot.of(config.path, single["source"], config.value_kind, partitions)
+    lane = layout.lane_of(config.path, config.measurement)
+    slot = TagSlot(config.path, single["source"], config.value_kind, lane)
     value = coerce(single["value"], config.value_kind)
     reading = Reading(config.path, value, single["quality"], _micros(single["source_time"]), _micros(single["gateway_time"]))
-    (record,), _ = write_blocks(REPLAY_ORIGIN, place, {slot.partition: place}, [(slot, reading)])
-    return record
+    (record,), _ = write_blocks(REPLAY_ORIGIN, place, {lane: place}, [(slot, reading)])
+    at = layout.place_of(lane)
+    return at.topic, record._replace(partition=at.partition)
 
 
 def _micros(moment: datetime) -> int:

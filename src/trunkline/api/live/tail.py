@@ -42,7 +42,7 @@ class Tail:
         on_state: Callable[[str | None], None],
     ) -> None:
         self._log = log
-        self._values_topic = layout.topic(Category.TELEMETRY, "clean")
+        self._values_topics = layout.topics(Category.TELEMETRY, "clean")
         self._status_topic = layout.gateway_status
         self._on_values, self._on_gateway, self._on_state = on_values, on_gateway, on_state
         self._positions: Positions = {}
@@ -85,8 +85,9 @@ class Tail:
                 self._stop.wait(_PAUSE)
 
     def _place(self) -> None:
-        for at, (_, end) in self._log.bounds(self._values_topic).items():
-            self._positions[at] = end
+        for topic in self._values_topics:
+            for at, (_, end) in self._log.bounds(topic).items():
+                self._positions[at] = end
         for at, (first, end) in self._log.bounds(self._status_topic).items():
             self._positions[at] = max(first, end - _LOOK_BACK)
         self._placed.set()

@@ -50,8 +50,9 @@ class ValidateStep:
         self._memory = TagMemory(tags)
         self._config = config
         self._clock = clock
-        self._category = {layout.topic(category, "raw"): category for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM)}
-        self._seen: defaultdict[tuple[Category, str, int], Coverage] = defaultdict(Coverage)
+        self._category = layout.categories("raw")
+        self._clean = layout.clean_of
+        self._seen: defaultdict[tuple[str, str, int], Coverage] = defaultdict(Coverage)
         self.counts: Counter[str] = Counter()
 
     @property
@@ -62,18 +63,18 @@ class ValidateStep:
     @property
     def outputs(self) -> Sequence[str]:
         """The clean topics: their last records hold what is remembered of each tag, and which ranges were judged."""
-        return tuple(self._layout.topic(category, "clean") for category in self._category.values())
+        return tuple(self._layout.categories("clean"))
 
     def recover(self, records: Sequence[StoredRecord]) -> None:
         """Rebuild the memory from own earlier output."""
-        clean = {self._layout.topic(category, "clean"): category for category in self._category.values()}
+        clean = self._layout.categories("clean")
         for record in records:
-            self._judged_before(record, clean[record.topic])
+            self._judged_before(record, record.topic)
         telemetry = [record for record in records if clean[record.topic] is Category.TELEMETRY]
         columns, _ = self._decode(telemetry)
         judge(columns, self._memory, self._config)
 
-    def _judged_before(self, record: StoredRecord, category: Category) -> bool:
+    def _judged_before(self, record: StoredRecord, clean: str) -> bool:
         """Return whether a record's range was seen, and remember it: a forwarder that crashed sends its last records again."""
         header = record.header(HEADER)
         if header is None:
@@ -82,7 +83,7 @@ class ValidateStep:
             head = decode_head(header)
         except CorruptData:
             return False  # a dead letter soon
-        seen = self._seen[category, head.origin, record.partition]
+        seen = self._seen[clean, head.origin, record.partition]
         if seen.covers(head.lo, head.hi):
             return True
         seen.add(head.lo, head.hi)
@@ -91,7 +92,7 @@ class ValidateStep:
     def process(self, records: Sequence[StoredRecord]) -> Outputs:
         """Return clean records and dead letters; nothing for records that were judged before."""
         out: Outputs = {}
-        fresh = [record for record in records if not self._judged_before(record, self._category[record.topic])]
+        fresh = [record for record in records if not self._judged_before(record, self._clean[record.topic])]
         self.counts["repeated_records"] += len(records) - len(fresh)
         telemetry = [record for record in fresh if self._category[record.topic] is Category.TELEMETRY]
         if telemetry:
@@ -134,10 +135,9 @@ class ValidateStep:
             gaps=len(verdicts.gaps),
         )
         changed = self._changed_blocks(columns, verdicts, good)
-        clean = self._layout.topic(Category.TELEMETRY, "clean")
         for number, record in enumerate(good):
             unchanged = Record(record.value, record.key, record.headers, record.timestamp, record.partition)
-            self._emit(out, clean, changed.get(number, unchanged))
+            self._emit(out, self._clean[record.topic], changed.get(number, unchanged))
         for position in np.flatnonzero(verdicts.rejected).tolist():
             self._rejected(columns, position, verdicts.reasons[position], good[columns.block[position]], out)
         for gap in verdicts.gaps:
@@ -222,7 +222,7 @@ class ValidateStep:
         problem = _event_problem(event, category)
         if problem is None:
             self.counts["accepted_events"] += 1
-            self._emit(out, self._layout.topic(category, "clean"), Record(record.value, record.key, record.headers, record.timestamp))
+            self._emit(out, self._clean[record.topic], Record(record.value, record.key, record.headers, record.timestamp, record.partition))
         else:
             self._broken(record, category, problem, out)
 
@@ -252,8 +252,8 @@ class ValidateStep:
             if category is Category.TELEMETRY:
                 block = codec.encode(codec.decode([]), empty, record.partition)
             else:
-                block = Record(b"", record.key, ((HEADER, encode_head(empty)),))
-            self._emit(out, self._layout.topic(category, "clean"), block)
+                block = Record(b"", record.key, ((HEADER, encode_head(empty)),), partition=record.partition)
+            self._emit(out, self._clean[record.topic], block)
 
 
 def _cells(head: BlockHead) -> dict[tuple[str, int], list[int]]:

@@ -1,0 +1,112 @@
+"""What a layout says of one topic, and the table that a layout is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+from trunkline.model import times
+from trunkline.model.reading import Category
+
+Stage = Literal["raw", "clean", "dead"]
+#: How a record holds readings: many of one partition as columns, one in Avro, or one as a JSON envelope.
+Form = Literal["block", "single", "json"]
+Service = Literal["overflow", "gateway_status", "confirmations", "platform_log"]
+#: Who uses the log; `trunkline.log.kafka.access` gives each exactly what the tables of topics name it for.
+Role = Literal["gateway", "validate", "historian", "api", "external-reader", "external-producer", "mirror", "admin"]
+
+YEAR: Final = 365 * times.DAY
+#: A record of ours is at most 8 MiB (`journal.MAX_RECORD_BYTES`); a Kafka batch of one such record needs a little more.
+LARGE: Final = 9 << 20
+#: Kafka's own default.
+ORDINARY: Final = 1_048_588
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSpec:
+    """One topic of a layout.
+
+    Attributes:
+        name: full name.
+        purpose: a sentence for people.
+        owner: the part of the platform that answers for the content.
+        carries: class and stage of its records; None for topics beside the way of readings.
+        measurement: which measurements a telemetry topic carries, where a layout splits them; empty where it does not.
+        service: what the platform uses it for, where it is one of its own.
+        writers, readers: roles that may write and read it; `admin` may always.
+        form: of its records.
+        partitions: standard number. A topic that is `scaled` has the number that the site file gives.
+        scaled: records are spread by tag or asset over as many partitions as the site needs.
+        retention_us: µs a record is kept; None keeps for ever.
+        retention_bytes: bytes kept in each partition; None does not limit.
+        cleanup: Kafka's cleanup.policy.
+        compression: Kafka's compression.type; 'producer' keeps what the writer chose (ED-19).
+        max_message_bytes: largest batch of records.
+    """
+
+    name: str
+    purpose: str
+    owner: str
+    carries: tuple[Category, Stage] | None = None
+    measurement: str = ""
+    service: Service | None = None
+    writers: tuple[Role, ...] = ()
+    readers: tuple[Role, ...] = ()
+    form: Form = "single"
+    partitions: int = 1
+    scaled: bool = False
+    retention_us: int | None
+    retention_bytes: int | None = None
+    cleanup: Literal["delete", "compact"] = "delete"
+    compression: Literal["producer", "zstd", "lz4", "snappy"] = "producer"
+    max_message_bytes: int = ORDINARY
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it is raw or clean telemetry, whose retention the site file may set."""
+        return self.carries in ((Category.TELEMETRY, "raw"), (Category.TELEMETRY, "clean"))
+
+    @property
+    def segment_us(self) -> int:
+        """How long a log segment is written to: whole segments expire, so it is well below the retention (ED-14)."""
+        if self.retention_us is None:
+            return 7 * times.DAY
+        return min(7 * times.DAY, max(times.HOUR, self.retention_us // 24))
+
+
+@dataclass(frozen=True)
+class LayoutTable:
+    """A layout's name, what it is for, and its topics.
+
+    Attributes:
+        name: as in the site file.
+        purpose: when to choose it.
+        specs: every topic.
+    """
+
+    name: str
+    purpose: str
+    specs: tuple[TopicSpec, ...]
+
+    @cached_property
+    def by_stage(self) -> Mapping[tuple[Category, Stage], tuple[TopicSpec, ...]]:
+        """Topics of each class and stage, in the order of the table."""
+        found: dict[tuple[Category, Stage], tuple[TopicSpec, ...]] = {}
+        for spec in self.specs:
+            if spec.carries is not None:
+                found[spec.carries] = (*found.get(spec.carries, ()), spec)
+        return found
+
+    @cached_property
+    def services(self) -> Mapping[Service, TopicSpec]:
+        """The platform's own topics."""
+        return {spec.service: spec for spec in self.specs if spec.service is not None}
+
+    @cached_property
+    def clean_of(self) -> Mapping[str, str]:
+        """For each raw topic the clean one that covers it, partition by partition (decision 0002)."""
+        pairs: dict[str, str] = {}
+        for category in (Category.TELEMETRY, Category.EVENT, Category.ALARM):
+            clean = {spec.measurement: spec.name for spec in self.by_stage[category, "clean"]}
+            pairs |= {spec.name: clean[spec.measurement] for spec in self.by_stage[category, "raw"]}
+        return pairs
