@@ -12,7 +12,7 @@ from trunkline.config.addresses import is_loopback
 from trunkline.config.examining import Examined
 from trunkline.config.problems import Location, Problem, did_you_mean
 from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, references, texts
-from trunkline.config.site import SiteConfig
+from trunkline.config.site import LogConfig, SiteConfig
 from trunkline.config.stamp import Stamp, StampUnreadable, read_stamp
 
 _SERIAL = re.compile(r"/dev/\S+|COM\d+", re.IGNORECASE)
@@ -28,6 +28,7 @@ def within(examined: Examined) -> Iterator[Problem]:
     if examined.config is not None:
         yield from _ports(examined.config, examined)
         yield from _site(examined.config, examined)
+        yield from _kafka(examined.config.log, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:
@@ -36,6 +37,7 @@ def around(examined: Examined, directory: Path) -> Iterator[Problem]:
         return
     data_dir = directory / Path(examined.config.data_dir).expanduser()
     yield from _secrets(examined, SecretStore(data_dir / "secrets", directory))
+    yield from _certificates(examined.config.log, examined, directory)
     yield from _data_dir(examined, data_dir)
     yield from _stamp(examined, examined.config, data_dir)
 
@@ -152,6 +154,31 @@ def _site(config: SiteConfig, examined: Examined) -> Iterator[Problem]:
     if not is_loopback(config.api.host):
         message = f"the API listens on {config.api.host}, beyond this machine, without encryption of its own"
         yield examined.document.problem(("api", "host"), message, "put a proxy with TLS before it, or use 127.0.0.1", warning=True)
+
+
+def _kafka(log: LogConfig, examined: Examined) -> Iterator[Problem]:
+    if log.engine == "kafka":
+        if log.insecure:
+            message = "everything goes to Kafka in plain text and without a principal: whoever is on this machine can read and write it"
+            yield examined.document.problem(("log", "insecure"), message, "add a 'security' section for anything but trials", warning=True)
+        return
+    if idle := [name for name in ("bootstrap", "security", "insecure") if name in log.model_fields_set]:
+        message = f"{', '.join(map(repr, idle))} say how Kafka is reached, but the engine is {log.engine!r}"
+        yield examined.document.problem(("log", idle[0]), message, "write 'engine: kafka', or remove them", warning=True)
+
+
+def _certificates(log: LogConfig, examined: Examined, directory: Path) -> Iterator[Problem]:
+    security = log.security
+    for name in ("ca", "certificate", "key") if security is not None and log.engine == "kafka" else ():
+        text = getattr(security, name)
+        if not text:
+            continue
+        file = directory / Path(text).expanduser()
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            message = f"{file} cannot be read: {(error.strerror or str(error)).lower()}"
+            yield examined.document.problem(("log", "security", name), message, "name a PEM file that this user may read")
 
 
 def _secrets(examined: Examined, store: SecretStore) -> Iterator[Problem]:

@@ -6,8 +6,9 @@ Sections of sources are checked by the plugin that their `type` names (`trunklin
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.tags import Identifier, Model, Seconds
 
 Bytes = Annotated[int, Field(gt=0)]
@@ -25,10 +26,25 @@ def _zone(name: str) -> str:
 class LogConfig(Model):
     """The site log."""
 
-    engine: Literal["journal"] = Field("journal", description="'journal' is embedded and needs nothing")
+    engine: Literal["journal", "kafka"] = Field("journal", description="'journal' is embedded and needs nothing; 'kafka' is Apache Kafka")
     partitions: int = Field(4, ge=1, le=1000, description="partitions of each telemetry topic; fixed once data is there (PD-18)")
     layout: Literal["gateway", "isa95", "petroleum"] = Field("gateway", description="how topics are named")
     retention_hours: float = Field(24.0, gt=0, description="how long raw and clean telemetry stays in the log")
+    bootstrap: Bootstrap = Field("", description="kafka: addresses of brokers, host:port with commas between")
+    profile: Profile = Field(
+        "production",
+        description="kafka: 'development' keeps one copy and creates topics itself, 'production' keeps three of which two must be there",
+    )
+    security: KafkaSecurity | None = Field(None, description="kafka: TLS and the principal; required unless insecure")
+    insecure: bool = Field(False, description="kafka: plain text without a principal, for brokers on this machine only")
+    timeout_seconds: float = Field(10.0, ge=1, le=300, description="kafka: longest wait for a broker before work is put off")
+    session_seconds: float = Field(10.0, ge=1, le=300, description="kafka: silence after which other workers take over a worker's share")
+
+    @model_validator(mode="after")
+    def _connection(self) -> "LogConfig":
+        if self.engine == "kafka":
+            check_connection(self.bootstrap, self.security, insecure=self.insecure)
+        return self
 
 
 class BufferConfig(Model):
