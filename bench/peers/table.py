@@ -1,0 +1,57 @@
+"""The table that the peers write, and what PostgreSQL spends on it."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import psutil
+import psycopg
+
+from trunkline.historian.server import EmbeddedServer
+
+TABLE: Final = "peer.reading"
+CREATE: Final = f"""
+    CREATE SCHEMA peer;
+    CREATE TABLE {TABLE} (tag_id int, ts timestamptz, value float8, quality int2, PRIMARY KEY (tag_id, ts))"""
+_DATABASE: Final = "peer"
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+def fresh(server: EmbeddedServer) -> str:
+    """Make the table in a new database, write a checkpoint; return the connection string."""
+    with psycopg.connect(server.conninfo_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {_DATABASE}")
+    conninfo = server.conninfo_of(_DATABASE)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(CREATE)
+        connection.execute("CHECKPOINT")
+    return conninfo
+
+
+def expect(conninfo: str, readings: int) -> None:
+    """Raise RuntimeError unless the table holds so many readings."""
+    with psycopg.connect(conninfo) as connection:
+        found = connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
+    if found != (readings,):
+        raise RuntimeError(f"{found} readings in the table instead of {readings}")
+
+
+def processor_seconds(server: EmbeddedServer) -> float:
+    """Return processor seconds of PostgreSQL so far: its processes and those of them that have ended."""
+    main = server.pid()
+    if main is None:
+        return 0.0
+    ticks = _ticks(main, "utime", "stime", "cutime", "cstime")
+    for child in psutil.Process(main).children():
+        ticks += _ticks(child.pid, "utime", "stime")
+    return ticks / _TICKS
+
+
+def _ticks(pid: int, *names: str) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile, and its parent's sums have it
+        return 0
+    places = {"utime": 11, "stime": 12, "cutime": 13, "cstime": 14}
+    return sum(int(fields[places[name]]) for name in names)
