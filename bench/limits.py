@@ -1,7 +1,10 @@
 """Figures with a limit instead of a peer, where less is better: seconds, bytes, growth."""
 
 import json
+import statistics
 import sys
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 from bench.harness import machine
@@ -49,3 +52,9 @@ def at_most(
     print(f"{name}: {value:,.2f} {unit}, limit {limit:g}{'' if passed else ', not in order'}", file=sys.stderr, flush=True)
     print(json.dumps(figure), flush=True)
     return figure
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """Return the Theil-Sen slope of (x, y) points; 0 for fewer than two."""
+    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2) if x2 > x1]
+    return statistics.median(slopes) if slopes else 0.0

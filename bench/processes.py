@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+MEGABYTE: Final = 1_000_000
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 

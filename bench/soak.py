@@ -15,19 +15,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bench.harness import machine
+from bench.limits import slope
 from bench.plants import lab_document, write_site
-from bench.processes import Cost, total, tree
+from bench.processes import MEGABYTE, Cost, total, tree
 from drills.stage import Stage
 from trunkline.cli.wiring import embedded_server
 from trunkline.config.loading import Site
 from trunkline.ledger.balance import Balance, unbalanced
 
-MEGABYTE: Final = 1_000_000
 #: Megabytes an hour that no role may grow by: 20 MB/h at 1,000 readings a second is under 6 bytes a reading.
 LIMIT: Final = 20.0
 #: The short form cannot tell warming up from growing: it only catches what grows wildly.
@@ -48,12 +47,6 @@ class Sample(NamedTuple):
     second: float
     memory: dict[str, float]
     disk: dict[str, float]
-
-
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return the Theil-Sen slope of (x, y) points; 0 for fewer than two."""
-    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2) if x2 > x1]
-    return statistics.median(slopes) if slopes else 0.0
 
 
 def growth(samples: Sequence[Sample], role: str) -> float:

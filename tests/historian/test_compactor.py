@@ -3,6 +3,7 @@ import threading
 
 import numpy as np
 import psycopg
+import pytest
 from tests.historian.support import PLACE, START, Edge, flush_of, ramp, reading
 
 from trunkline.historian.compactor import Compactor
@@ -56,6 +57,37 @@ def test_merging_changes_no_reading(conninfo: str) -> None:
         assert segments(conninfo) == done.after == 6
         assert {tag: content(reader, tag) for tag in "DIB"} == before
         assert compactor.run_once().before == 0
+        assert reader.audit() == []
+
+
+class StopAfter(threading.Event):
+    """An event that is set once it was looked at so many times."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._looks = looks
+
+    def is_set(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+
+def test_an_hour_is_merged_in_portions(conninfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is to merge, a transaction takes few segments at a time; stopped between two, the rest is merged later."""
+    monkeypatch.setattr("trunkline.historian.compactor._SEGMENTS_AT_ONCE", 6)
+    edge = Edge()
+    with Writer(conninfo) as writer, Reader(conninfo) as reader, Compactor(conninfo, quiet_seconds=0) as compactor:
+        writer.take_over([PLACE])
+        for part in range(4):
+            readings = [one for tag in "ABC" for one in ramp(tag, 10, start=START + part * times.MINUTE, first=part * 10)]
+            writer.write(flush_of([edge.block(readings)]))
+        done = compactor.run_once(StopAfter(1))
+        assert (done.hours, done.before, done.after, done.readings) == (0, 4, 1, 40)
+        assert segments(conninfo) == 9
+        done = compactor.run_once()
+        assert (done.hours, done.before, done.after, done.readings) == (1, 8, 2, 80)
+        for tag in "ABC":
+            assert np.array_equal(reader.raw(tag, START, START + times.HOUR).number, np.arange(40))
         assert reader.audit() == []
 
 
