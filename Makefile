@@ -37,6 +37,11 @@ $(STAMPS)/browser: tools/install
 	tools/install browser
 	@touch $@
 
+$(STAMPS)/kafka: requirements/kafka/pom.xml requirements/kafka/jars.lock tools/install | $(STAMPS)/dev
+	@mkdir -p $(STAMPS)
+	tools/install kafka
+	@touch $@
+
 $(STATIC): $(STAMPS)/ui $(UI_FILES)
 	cd ui && $(NODE_PATH_FIRST) npm run --silent build
 	@touch $@
@@ -46,7 +51,7 @@ ui: $(STATIC) ## build the page
 up: $(STAMPS)/run $(STATIC) ## install, then run the demonstration plant with its page
 	$(TRUNKLINE) up examples/plant/site.yaml $(ARGS)
 
-test: $(STAMPS)/dev ## install, then run every test but the browser's
+test: $(STAMPS)/dev $(STAMPS)/kafka ## install, then run every test but the browser's
 	$(PY) -m pytest $(ARGS)
 
 lint: $(STAMPS)/dev ## style, types, layers, generated pages
@@ -68,10 +73,10 @@ e2e: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## browser tests against a runnin
 screenshots: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## pictures of every page, dark and light, into build/screenshots
 	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent screenshots -- $(CURDIR)/build/screenshots
 
-bench: $(STAMPS)/dev ## every figure that docs quote, as JSON
+bench: $(STAMPS)/dev $(STAMPS)/kafka ## every figure that docs quote, as JSON
 	$(PY) -m bench $(PICK) $(ARGS)
 
-drills: $(STAMPS)/dev ## kill, cut, fill and compare with the ground truth
+drills: $(STAMPS)/dev $(STAMPS)/kafka ## kill, cut, fill and compare with the ground truth
 	$(PY) -m drills $(PICK) $(ARGS)
 
 docs: $(STAMPS)/dev ## generated pages
