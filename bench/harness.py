@@ -25,7 +25,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -38,12 +38,16 @@ _PACKAGES: Final = ("trunkline", "numpy", "pyarrow", "pyruhvro", "msgspec", "zst
 
 
 class Work(NamedTuple):
-    """What one run did: units of work, and the seconds they took; its processor seconds and memory where another process did it."""
+    """What one run did: units of work, and the seconds they took; its processor seconds and memory where another process did it.
+
+    `facts` are further numbers of the run, by name; their medians are printed.
+    """
 
     units: float
     seconds: float
     cpu_s: float | None = None
     rss_mb: float | None = None
+    facts: Mapping[str, float] | None = None
 
 
 class Run(NamedTuple):
@@ -52,6 +56,7 @@ class Run(NamedTuple):
     rate: float
     cpu_s: float
     rss_mb: float
+    facts: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -121,7 +126,7 @@ def _child(work: Callable[[], Work], sender: Connection) -> None:
         done = work()
         cpu = _cpu() - before if done.cpu_s is None else done.cpu_s
         rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if done.rss_mb is None else done.rss_mb
-        sender.send((Run(done.units / done.seconds, cpu, rss), ""))
+        sender.send((Run(done.units / done.seconds, cpu, rss, done.facts or {}), ""))
     except Exception:  # noqa: BLE001 - whatever it is, the parent reports it
         sender.send((None, traceback.format_exc()))
 
@@ -174,6 +179,7 @@ def bench(
         result |= {
             "peer_rate": round(_median([run.rate for run in theirs]), 1),
             "peer_cpu_s": round(_median([run.cpu_s for run in theirs]), 3),
+            "peer_rss_mb": round(_median([run.rss_mb for run in theirs]), 1),
         }
     else:
         ratio = rate / limit if limit else None
@@ -185,12 +191,20 @@ def bench(
         "runs": runs,
         "cpu_s": round(_median([run.cpu_s for run in mine]), 3),
         "rss_mb": round(_median([run.rss_mb for run in mine]), 1),
+        "rates": [round(run.rate, 1) for run in mine],
+        "peer_rates": [round(run.rate, 1) for run in theirs],
+        "facts": _facts(mine),
+        "peer_facts": _facts(theirs),
         "conditions": around,
     }
     verdict = "" if ratio is None else f", {ratio:.2f}x of {peer[0] if peer else limit}"
     print(f"{name}: {rate:,.0f} {unit}{verdict}", file=sys.stderr)
     print(json.dumps(result), flush=True)
     return result
+
+
+def _facts(runs: Sequence[Run]) -> dict[str, float]:
+    return {name: round(_median([run.facts[name] for run in runs]), 3) for name in (runs[0].facts if runs else ())}
 
 
 def _median(values: Sequence[float]) -> float:

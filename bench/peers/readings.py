@@ -19,6 +19,8 @@ START: Final = 1_767_225_600 * times.SECOND  # 2026-01-01T00:00:00Z
 MILLISECOND: Final = times.SECOND // 1000
 ORIGIN: Final = "bench"
 SOURCE: Final = "plc"
+#: Readings in a block.
+BLOCK: Final = 200
 #: Blocks encoded in one call.
 _BLOCKS: Final = 500
 
@@ -66,7 +68,7 @@ def make(count: int, tags: int, partitions: int, seed: int = 7) -> Readings:
     return Readings(paths, homes, tag.astype(np.int32), START + milliseconds * MILLISECOND, np.round(walk.reshape(-1)[:count], 3))
 
 
-def blocks(readings: Readings, size: int) -> Iterator[Record]:
+def blocks(readings: Readings, size: int = BLOCK) -> Iterator[Record]:
     """Yield the readings as blocks of `size`, as edge journals write them: a block holds readings of one partition, in time order.
 
     A reading's position in the journal follows the blocks: each covers the positions from the end of the one before it in its partition.

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 import psycopg
@@ -13,16 +13,17 @@ TABLE: Final = "peer.reading"
 CREATE: Final = f"""
     CREATE SCHEMA peer;
     CREATE TABLE {TABLE} (tag_id int, ts timestamptz, value float8, quality int2, PRIMARY KEY (tag_id, ts))"""
-_DATABASE: Final = "peer"
+_SAME: Final = "peer.reference USING (tag_id, ts, value, quality)"
+DATABASE: Final = "peer"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 def fresh(server: EmbeddedServer) -> str:
     """Make the table in a new database, write a checkpoint; return the connection string."""
     with psycopg.connect(server.conninfo_of("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {_DATABASE} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {_DATABASE}")
-    conninfo = server.conninfo_of(_DATABASE)
+        connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {DATABASE}")
+    conninfo = server.conninfo_of(DATABASE)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(CREATE)
         connection.execute("CHECKPOINT")
@@ -35,6 +36,24 @@ def expect(conninfo: str, readings: int) -> None:
         found = connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()
     if found != (readings,):
         raise RuntimeError(f"{found} readings in the table instead of {readings}")
+
+
+def compare(conninfo: str, csv: Path) -> None:
+    """Compare the table with the CSV file, reading by reading. Raises RuntimeError when one differs."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE peer.reference (LIKE {TABLE})")
+        load(connection, "peer.reference", csv)
+        equal = connection.execute(f"SELECT count(*), (SELECT count(*) FROM peer.reference) FROM {TABLE} JOIN {_SAME}").fetchone()
+    if equal is None or equal[0] != equal[1]:
+        raise RuntimeError(f"{equal} readings are the same as in the file")
+
+
+def load(connection: psycopg.Connection[Any], name: str, csv: Path) -> None:
+    """Copy the CSV file into a table, for comparing."""
+    with connection.cursor().copy(f"COPY {name} FROM STDIN CSV") as copy, csv.open("rb") as file:
+        while part := file.read(1 << 20):
+            copy.write(part)
+    connection.execute(f"ANALYZE {name}")
 
 
 def processor_seconds(server: EmbeddedServer) -> float:

@@ -6,18 +6,25 @@ With the key of the table and ON CONFLICT DO NOTHING a repeated message is harml
 
 import json
 import sys
+import time
 
 import psycopg
 from confluent_kafka import Consumer, KafkaException
 
 from bench.peers.table import TABLE
+from bench.peers.timing import Spent, timed
 
 INSERT = f"INSERT INTO {TABLE} (tag_id, ts, value, quality) VALUES (%(tag_id)s, %(ts)s, %(value)s, %(quality)s) ON CONFLICT DO NOTHING"
 
 
 def main(bootstrap: str, topic: str, conninfo: str, count: int) -> None:
     """Consume, insert, commit."""
-    settings = {"bootstrap.servers": bootstrap, "group.id": "tutorial", "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    settings = {
+        "bootstrap.servers": bootstrap,
+        "group.id": f"tutorial-{time.monotonic_ns()}",
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+    }
     consumer = Consumer(settings)
     consumer.subscribe([topic])
     with psycopg.connect(conninfo) as connection:
@@ -37,6 +44,11 @@ def main(bootstrap: str, topic: str, conninfo: str, count: int) -> None:
             consumer.commit(asynchronous=False)
             count -= len(rows)
     consumer.close()
+
+
+def run(bootstrap: str, topic: str, conninfo: str, count: int) -> Spent:
+    """Run the script in a process of its own."""
+    return timed([sys.executable, "-m", "bench.peers.tutorial", bootstrap, topic, conninfo, str(count)])
 
 
 if __name__ == "__main__":

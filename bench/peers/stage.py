@@ -1,0 +1,117 @@
+"""What a figure runs on: a broker with the readings in its topics, the same readings as a CSV file, an embedded PostgreSQL.
+
+Filling topics takes longer than reading them, so brokers' folders are kept under build/bench and used again while neither the load nor the
+code that makes it has changed. `make clean` removes them.
+"""
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bench.harness import SHORT, stopwatch
+from bench.peers import readings as making
+from bench.peers import topics
+from bench.peers.readings import Readings
+from trunkline.historian.server import EmbeddedServer
+from trunkline.lab.kafka import Cluster, Jvm
+from trunkline.log.codec import columns, schemas
+from trunkline.log.port import Record
+
+TAGS: Final = 1000
+PARTITIONS: Final = 6
+READINGS: Final = 200_000 if SHORT else 2_000_000
+KEPT: Final = Path(__file__).parents[2] / "build" / "bench" / "kafka"
+#: One record a reading, as JSON: what the tutorial's consumer reads, and whose order of delivery the CSV file has.
+JSON_TOPIC: Final = "peer.json"
+#: Room for compiled code and page cache as on a server of its own, not the lab's quick start.
+_JVM: Final = Jvm(heap_mb=1024, quick=False)
+
+Maker = Callable[[Readings], Iterable[Record]]
+
+
+class Load(NamedTuple):
+    """Topics of one broker.
+
+    Attributes:
+        name: of the load; a folder is named after it.
+        makers: per topic, what makes its records of the readings.
+        readings: how many.
+        partitions: of every topic.
+    """
+
+    name: str
+    makers: dict[str, Maker]
+    readings: int = READINGS
+    partitions: int = PARTITIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A broker and a PostgreSQL server that run.
+
+    Attributes:
+        readings: what is in every topic of the load.
+        csv: file of the same readings, in the order in which Kafka delivers `JSON_TOPIC`; in time order where the load has no such topic.
+        scratch: folder for files of a run; removed at the end.
+    """
+
+    cluster: Cluster
+    server: EmbeddedServer
+    readings: Readings
+    csv: Path
+    scratch: Path
+
+    @property
+    def bootstrap(self) -> str:
+        """Address of the broker."""
+        return self.cluster.bootstrap
+
+
+@contextmanager
+def stage(load: Load) -> Iterator[Stage]:
+    """Start a broker with the load in its topics, and a PostgreSQL server with nothing in it."""
+    folder, readings = fill(load)
+    with tempfile.TemporaryDirectory(prefix="bench-kafka-") as name:
+        scratch = Path(name)
+        scratch.chmod(0o711)
+        with Cluster(folder / "kafka", jvm=_JVM) as cluster, EmbeddedServer(scratch / "pg") as server:
+            yield Stage(cluster, server, readings, folder / "readings.csv", scratch)
+
+
+def fill(load: Load) -> tuple[Path, Readings]:
+    """Fill the topics unless that is done; return the load's folder, and its readings."""
+    readings = making.make(load.readings, TAGS, load.partitions)
+    folder = KEPT / f"{load.name}-{load.readings}-{_digest(load)}"
+    if not folder.exists():
+        _fill(folder, load, readings)
+    return folder, readings
+
+
+def _digest(load: Load) -> str:
+    """Return a name for the code that makes a load."""
+    digest = hashlib.sha256(repr((TAGS, load.partitions, sorted(load.makers))).encode())
+    for module in (making, topics, columns, schemas, *(sys.modules[make.__module__] for make in load.makers.values())):
+        digest.update(Path(module.__file__ or "").read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def _fill(folder: Path, load: Load, readings: Readings) -> None:
+    for stale in KEPT.glob(f"{load.name}-{load.readings}-*"):
+        shutil.rmtree(stale)
+    fresh = folder.with_name(f"{folder.name}.filling")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    with stopwatch() as watch, Cluster(fresh / "kafka", jvm=_JVM) as cluster:
+        for topic, make in load.makers.items():
+            topics.create(cluster.bootstrap, topic, load.partitions)
+            topics.fill(cluster.bootstrap, topic, make(readings))
+        order = topics.delivery_order(cluster.bootstrap, JSON_TOPIC, readings) if JSON_TOPIC in load.makers else readings.time.argsort()
+        making.write_csv(readings, order, fresh / "readings.csv")
+    fresh.rename(folder)
+    print(f"load {load.name}: {len(readings):,} readings in {len(load.makers)} topics, {watch.seconds:.0f} s", file=sys.stderr)
