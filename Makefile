@@ -1,7 +1,7 @@
 # Everything a person or CI runs. Each target installs what it needs first and says what it does.
 #   ARGS="…"   is passed on        ONLY=name   picks one bench or drill        SHORT=1   the short form
 .DEFAULT_GOAL := help
-.PHONY: help up test lint ui ui-test e2e bench bench-ui drills screenshots docs clean
+.PHONY: help up test lint ui ui-test e2e bench bench-kafka bench-ui drills screenshots docs clean
 
 PY := .venv/bin/python
 TRUNKLINE := .venv/bin/trunkline
@@ -42,6 +42,10 @@ $(STAMPS)/kafka: requirements/kafka/pom.xml requirements/kafka/jars.lock tools/i
 	tools/install kafka
 	@touch $@
 
+$(STAMPS)/peers: requirements/kafka/peers.lock | $(STAMPS)/kafka
+	tools/install peers
+	@touch $@
+
 $(STATIC): $(STAMPS)/ui $(UI_FILES)
 	cd ui && $(NODE_PATH_FIRST) npm run --silent build
 	@touch $@
@@ -75,6 +79,9 @@ screenshots: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## pictures of every page
 
 bench: $(STAMPS)/dev $(STAMPS)/kafka ## every figure that docs quote, as JSON
 	$(PY) -m bench $(PICK) $(ARGS)
+
+bench-kafka: $(STAMPS)/dev $(STAMPS)/kafka $(STAMPS)/peers ## Kafka to PostgreSQL, beside psql, Kafka Connect, a tutorial's consumer
+	$(PY) -m bench --suite kafka $(PICK) $(ARGS)
 
 drills: $(STAMPS)/dev $(STAMPS)/kafka ## kill, cut, fill and compare with the ground truth
 	$(PY) -m drills $(PICK) $(ARGS)

@@ -21,6 +21,7 @@ class Script(NamedTuple):
         figures: dotted names, as in its JSON objects.
         arguments: always passed on; `long` only when the long form runs.
         by_name: runs in the long form only when asked for by name: it takes very long.
+        suite: empty for `make bench`; 'kafka' for `make bench-kafka`, which needs more installed.
     """
 
     module: str
@@ -28,6 +29,7 @@ class Script(NamedTuple):
     arguments: tuple[str, ...] = ()
     long: tuple[str, ...] = ()
     by_name: bool = False
+    suite: str = ""
 
 
 SCRIPTS: Final = (
@@ -42,6 +44,8 @@ SCRIPTS: Final = (
     Script("source_opcua", ("source.opcua",)),
     Script("gateway_memory", ("gateway.memory",)),
     Script("start", ("start.first_reading",)),
+    Script("path_kafka", ("path.kafka.blocks", "path.kafka.blocks2", "path.kafka.debezium", "path.kafka.tutorial"), suite="kafka"),
+    Script("forward_kafka", ("forward.kafka",), suite="kafka"),
     Script("soak", ("soak",), (), ("--plot", "docs/images/soak-memory", "--samples", "build/bench/soak-samples.json"), by_name=True),
 )
 
@@ -51,11 +55,11 @@ def matches(only: str, figure: str) -> bool:
     return only in ("", figure) or figure.startswith(f"{only}.")
 
 
-def chosen(only: str, *, short: bool) -> list[Script]:
-    """Return the scripts to run."""
-    return [
-        script for script in SCRIPTS if any(matches(only, figure) for figure in script.figures) and (only or short or not script.by_name)
-    ]
+def chosen(only: str, suite: str, *, short: bool) -> list[Script]:
+    """Return the scripts to run: those of the suite, or whatever `only` names."""
+    if only:
+        return [script for script in SCRIPTS if any(matches(only, figure) for figure in script.figures)]
+    return [script for script in SCRIPTS if script.suite == suite and (short or not script.by_name)]
 
 
 def run(script: Script, only: str, *, short: bool) -> tuple[list[dict[str, Any]], bool]:
@@ -87,10 +91,11 @@ def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAME", default="", help="one figure, or the first part of several names")
+    parser.add_argument("--suite", default="", help="'kafka' for the benches that need Kafka's jars and peers")
     parser.add_argument("--short", action="store_true", help="the short form: under a minute each")
     parser.add_argument("--json-out", metavar="FILE", type=Path, help="write the figures into a file as well, one JSON object a line")
     arguments = parser.parse_args()
-    scripts = chosen(arguments.only, short=arguments.short)
+    scripts = chosen(arguments.only, arguments.suite, short=arguments.short)
     if not scripts:
         parser.error(f"no figure is called {arguments.only!r}: there are {', '.join(name for one in SCRIPTS for name in one.figures)}")
     figures: list[dict[str, Any]] = []

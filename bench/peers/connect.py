@@ -1,6 +1,6 @@
 """Kafka Connect in standalone mode with the Debezium JDBC sink, as the trial tuned it: batches of 20,000, UNNEST, upsert, two tasks.
 
-`tools/install peers` puts the connector's plugin into build/peers. It reaches PostgreSQL through the same Unix socket as everybody else.
+`tools/install peers` puts the connector into build/peers. It reaches PostgreSQL through the same Unix socket as everybody else.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ import psycopg
 from bench.peers.table import TABLE
 from bench.processes import cost_of
 
-PLUGINS: Final = Path(__file__).parents[2] / "build" / "peers"
+PLUGINS: Final = Path(__file__).parents[2] / "build" / "peers" / "plugins"
 VERSION: Final = "Debezium JDBC 3.6.0.Final"
 TASKS: Final = 2
 BATCH: Final = 20_000

@@ -30,7 +30,7 @@ KEPT: Final = Path(__file__).parents[2] / "build" / "bench" / "kafka"
 #: One record a reading, as JSON: what the tutorial's consumer reads, and whose order of delivery the CSV file has.
 JSON_TOPIC: Final = "peer.json"
 #: Room for compiled code and page cache as on a server of its own, not the lab's quick start.
-_JVM: Final = Jvm(heap_mb=1024, quick=False)
+JVM: Final = Jvm(heap_mb=1024, quick=False)
 
 Maker = Callable[[Readings], Iterable[Record]]
 
@@ -80,7 +80,7 @@ def stage(load: Load) -> Iterator[Stage]:
     with tempfile.TemporaryDirectory(prefix="bench-kafka-") as name:
         scratch = Path(name)
         scratch.chmod(0o711)
-        with Cluster(folder / "kafka", jvm=_JVM) as cluster, EmbeddedServer(scratch / "pg") as server:
+        with Cluster(folder / "kafka", jvm=JVM) as cluster, EmbeddedServer(scratch / "pg") as server:
             yield Stage(cluster, server, readings, folder / "readings.csv", scratch)
 
 
@@ -107,7 +107,7 @@ def _fill(folder: Path, load: Load, readings: Readings) -> None:
     fresh = folder.with_name(f"{folder.name}.filling")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    with stopwatch() as watch, Cluster(fresh / "kafka", jvm=_JVM) as cluster:
+    with stopwatch() as watch, Cluster(fresh / "kafka", jvm=JVM) as cluster:
         for topic, make in load.makers.items():
             topics.create(cluster.bootstrap, topic, load.partitions)
             topics.fill(cluster.bootstrap, topic, make(readings))

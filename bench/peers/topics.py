@@ -53,13 +53,17 @@ def create(bootstrap: str, topic: str, partitions: int) -> None:
 
 def fill(bootstrap: str, topic: str, records: Iterable[Record]) -> int:
     """Produce records, each to the partition it names; return how many. Raises RuntimeError if the broker refused any."""
+    return produce(Producer(PRODUCER | {"bootstrap.servers": bootstrap}), topic, records)
+
+
+def produce(producer: Producer, topic: str, records: Iterable[Record]) -> int:
+    """Do the same with a producer that is there already, until every record is acknowledged."""
     failed: list[str] = []
 
     def delivered(error: object, _message: object) -> None:
         if error is not None:
             failed.append(str(error))
 
-    producer = Producer(PRODUCER | {"bootstrap.servers": bootstrap})
     count = 0
     for count, record in enumerate(records, 1):
         assert record.partition is not None
