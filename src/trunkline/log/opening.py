@@ -13,11 +13,23 @@ def layout_of(config: LogConfig) -> Layout:
     return Layout(config.layout, config.partitions)
 
 
+def retention_of(config: LogConfig) -> int | None:
+    """Return how long raw and clean telemetry is kept, in µs; None leaves it to the layout, on Kafka unless the site file says otherwise."""
+    if config.engine == "kafka" and "retention_hours" not in config.model_fields_set:
+        return None
+    return int(config.retention_hours * times.HOUR)
+
+
+def site_journal(data_dir: Path) -> Path:
+    """Return the file of an embedded site log."""
+    return data_dir / "site" / "journal.db"
+
+
 def open_site_log(config: LogConfig, data_dir: Path) -> Journal:
     """Open the site log, creating its topics. Raises Misconfigured when its partitions differ from the configuration (PD-18)."""
-    journal = Journal(data_dir / "site" / "journal.db")
+    journal = Journal(site_journal(data_dir))
     try:
-        journal.create(layout_of(config).catalogue(int(config.retention_hours * times.HOUR)))
+        journal.create(layout_of(config).catalogue(retention_of(config)))
     except BaseException:
         journal.close()
         raise

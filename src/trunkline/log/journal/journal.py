@@ -211,6 +211,10 @@ class Journal:
         )
         return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
 
+    def groups(self) -> list[str]:
+        """Return every group that has committed something. Journal only."""
+        return [group for (group,) in self.store.read(lambda db: db.execute("SELECT DISTINCT grp FROM position ORDER BY grp").fetchall())]
+
     # ------------------------------------------------------------------ counters and facts
 
     def tallies(self, prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:

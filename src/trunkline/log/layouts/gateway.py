@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from trunkline.log.layouts.spec import LARGE, YEAR, LayoutTable, TopicSpec
+from trunkline.log.layouts.spec import YEAR, LayoutTable, TopicSpec
 from trunkline.model import times
 from trunkline.model.reading import Category
 
@@ -43,7 +43,6 @@ def _dead(name: str, category: Category) -> TopicSpec:
         readers=("api",),
         form="json",
         retention_us=_DEAD_DAYS * times.DAY,
-        max_message_bytes=LARGE,
     )
 
 
@@ -86,7 +85,6 @@ TABLE: Final = LayoutTable(
             partitions=12,
             scaled=True,
             retention_us=times.DAY,
-            max_message_bytes=LARGE,
         ),
         TopicSpec(
             name="telemetry.clean",
@@ -99,7 +97,6 @@ TABLE: Final = LayoutTable(
             partitions=12,
             scaled=True,
             retention_us=30 * times.DAY,
-            max_message_bytes=LARGE,
         ),
         _rollup("telemetry.1s", "one second, for live dashboards", 7 * times.DAY),
         _rollup("telemetry.10s", "ten seconds", 30 * times.DAY),

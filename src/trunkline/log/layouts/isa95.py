@@ -7,7 +7,7 @@ order and coverage are kept; notices, dead letters and the platform's own topics
 import re
 from typing import Final
 
-from trunkline.log.layouts.spec import LARGE, LayoutTable, TopicSpec
+from trunkline.log.layouts.spec import LayoutTable, TopicSpec
 from trunkline.model import times
 from trunkline.model.reading import Category
 
@@ -44,7 +44,6 @@ def _telemetry(measurement: str) -> tuple[TopicSpec, TopicSpec]:
             partitions=_PARTITIONS,
             scaled=True,
             retention_us=7 * times.DAY,
-            max_message_bytes=LARGE,
         ),
         TopicSpec(
             name=f"scada.l3.telemetry.{measurement}",
@@ -58,7 +57,6 @@ def _telemetry(measurement: str) -> tuple[TopicSpec, TopicSpec]:
             partitions=_PARTITIONS,
             scaled=True,
             retention_us=7 * times.DAY,
-            max_message_bytes=LARGE,
         ),
     )
 
@@ -100,7 +98,6 @@ def _dead(name: str, category: Category) -> TopicSpec:
         readers=("api",),
         form="json",
         retention_us=90 * times.DAY,
-        max_message_bytes=LARGE,
     )
 
 

@@ -6,7 +6,7 @@ Eleven topics are the seed's (E-28 to E-38). The others are ours: raw alarms and
 
 from typing import Final
 
-from trunkline.log.layouts.spec import LARGE, LayoutTable, TopicSpec
+from trunkline.log.layouts.spec import LayoutTable, TopicSpec
 from trunkline.model import times
 from trunkline.model.reading import Category
 
@@ -33,7 +33,6 @@ def _dead(topic: str, category: Category) -> TopicSpec:
         readers=("api",),
         form="json",
         retention_us=90 * times.DAY,
-        max_message_bytes=LARGE,
     )
 
 
@@ -78,7 +77,6 @@ TABLE: Final = LayoutTable(
             partitions=6,
             scaled=True,
             retention_us=168 * times.HOUR,
-            max_message_bytes=LARGE,
         ),
         TopicSpec(
             name="scada.telemetry.validated",
@@ -91,7 +89,6 @@ TABLE: Final = LayoutTable(
             partitions=6,
             scaled=True,
             retention_us=720 * times.HOUR,
-            max_message_bytes=LARGE,
         ),
         _clean_event("scada.alarms", Category.ALARM, 2160, "alarms and critical events that passed validation"),
         TopicSpec(

@@ -16,10 +16,8 @@ Service = Literal["overflow", "gateway_status", "confirmations", "platform_log"]
 Role = Literal["gateway", "validate", "historian", "api", "external-reader", "external-producer", "mirror", "admin"]
 
 YEAR: Final = 365 * times.DAY
-#: A record of ours is at most 8 MiB (`journal.MAX_RECORD_BYTES`); a Kafka batch of one such record needs a little more.
-LARGE: Final = 9 << 20
-#: Kafka's own default.
-ORDINARY: Final = 1_048_588
+#: The site log refuses nothing that an edge accepted: a record of 8 MiB, and what a Kafka batch adds to it.
+LARGEST: Final = (8 << 20) + (1 << 16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +57,7 @@ class TopicSpec:
     retention_bytes: int | None = None
     cleanup: Literal["delete", "compact"] = "delete"
     compression: Literal["producer", "zstd", "lz4", "snappy"] = "producer"
-    max_message_bytes: int = ORDINARY
+    max_message_bytes: int = LARGEST
 
     @property
     def is_flow(self) -> bool:
@@ -71,7 +69,7 @@ class TopicSpec:
         """How long a log segment is written to: whole segments expire, so it is well below the retention (ED-14)."""
         if self.retention_us is None:
             return 7 * times.DAY
-        return min(7 * times.DAY, max(times.HOUR, self.retention_us // 24))
+        return min(7 * times.DAY, max(times.MINUTE, self.retention_us // 24))
 
 
 @dataclass(frozen=True)
