@@ -13,6 +13,8 @@ from trunkline.cli.output import people
 from trunkline.cli.pki import app as pki_app
 from trunkline.cli.read import read
 from trunkline.cli.status import outbox, status
+from trunkline.cli.tail import tail
+from trunkline.cli.topics import app as topics_app
 from trunkline.cli.up import up
 from trunkline.cli.users import app as users_app
 from trunkline.lab.cli import app as lab_app
@@ -23,10 +25,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for command in (up, check, doctor, probe, status, ledger, read, schema, migrate):
+for command in (up, check, doctor, probe, status, ledger, read, tail, schema, migrate):
     app.command()(command)
 app.add_typer(outbox, name="outbox")
 app.add_typer(deadletter_app, name="deadletter")
+app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")
 app.add_typer(pki_app, name="pki")
 app.add_typer(lab_app, name="lab", help="Simulated plants, faults on demand, ground truth.")

@@ -14,13 +14,13 @@ import pyarrow.parquet
 import typer
 from rich.table import Table
 
+from trunkline.cli.moment import moment
 from trunkline.cli.output import fail, people, plain
 from trunkline.cli.wiring import historian_reader
 from trunkline.config.loading import load
 from trunkline.historian.reader import UnknownTag
 from trunkline.historian.readings import Chart, Raw
 from trunkline.model import quality as q
-from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.reading import Kind
 
@@ -49,7 +49,7 @@ def read(
 ) -> None:
     """Read the history of a tag."""
     try:
-        begin, until = _moment(start), _moment(end)
+        begin, until = moment(start), moment(end)
         site = load(file)
         with historian_reader(site) as reader:
             found: Raw | Chart = reader.chart(tag, begin, until, points) if points else reader.raw(tag, begin, until, limit)
@@ -63,19 +63,6 @@ def read(
     _write(table, form, output, found.unit)
     if isinstance(found, Raw) and found.truncated:
         people.print(f"[yellow]![/] only the first {limit:,} readings are shown: use --limit or --points")
-
-
-def _moment(text: str) -> int:
-    """Return µs of an ISO time, of 'now', or of a span back from now."""
-    if text == "now":
-        return times.now()
-    units = {"s": times.SECOND, "m": times.MINUTE, "h": times.HOUR, "d": times.DAY}
-    if text[:-1].replace(".", "", 1).isdigit() and text[-1] in units:
-        return times.now() - int(float(text[:-1]) * units[text[-1]])
-    try:
-        return times.from_iso(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is no time: {error}; use 2026-01-31T12:00:00Z, 'now', or a span such as 15m, 2h, 3d") from error
 
 
 def _raw_table(raw: Raw) -> pa.Table:

@@ -14,7 +14,7 @@ def layout_of(config: LogConfig) -> Layout:
 
 
 def retention_of(config: LogConfig) -> int | None:
-    """Return how long raw and clean telemetry is kept, in µs; None leaves it to the layout, on Kafka unless the site file says otherwise."""
+    """Return how long raw and clean telemetry is kept, in µs; None leaves it to the layout, on Kafka without a figure of its own."""
     if config.engine == "kafka" and "retention_hours" not in config.model_fields_set:
         return None
     return int(config.retention_hours * times.HOUR)

@@ -1,0 +1,40 @@
+"""With which login a command reaches the brokers, and what it needs there."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+from confluent_kafka.admin import AdminClient
+
+from trunkline.config.loading import Site
+from trunkline.log.kafka.admin import ClusterAdmin
+from trunkline.log.kafka.settings import client_settings
+
+Login = Annotated[
+    str,
+    typer.Option(
+        "--as", help="log in as this user, with the secret kafka-USER; default: 'admin' where its secret is here, else the site's own"
+    ),
+]
+
+
+def secret_name(user: str) -> str:
+    """Return what a user's password is called among the site's secrets."""
+    return f"kafka-{user}"
+
+
+def logged_in(site: Site, user: str) -> Site:
+    """Return the site with another login to its brokers; the same site where it has none, or no other was asked for."""
+    security = site.config.log.security
+    name = user or ("admin" if (site.secrets.directory / secret_name("admin")).is_file() else "")
+    if security is None or not name or name == security.username:
+        return site
+    reference = "${secret:" + secret_name(name) + "}"
+    other = security.model_copy(update={"username": name, "password": reference})
+    log = site.config.log.model_copy(update={"security": other})
+    return dataclasses.replace(site, config=site.config.model_copy(update={"log": log}))
+
+
+def cluster_admin(site: Site) -> ClusterAdmin:
+    """Return the administration of the site's brokers. Raises Misconfigured when a secret or a file is missing."""
+    return ClusterAdmin(AdminClient(client_settings(site.config.log, site.secrets)))
