@@ -2,12 +2,10 @@
 
 The narrow table is (series_id int, ts timestamptz, value float8, quality int2, primary key (series_id, ts)), copied from a CSV file in log
 order by the `psql` of the same embedded server. The writer gets decoded columns and does all its work: segments, latest values, coverage,
-ledger, log positions, one durable commit a flush. Runs take turns, with a checkpoint before each.
+ledger, log positions, one durable commit a flush. Runs take turns, each after a checkpoint.
 """
 
 import argparse
-import json
-import os
 import resource
 import statistics
 import subprocess
@@ -15,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +21,8 @@ import numpy as np
 import psycopg
 import structlog
 
+from bench.harness import SHORT, Work, bench, stopwatch
+from bench.limits import Peer, at_least, at_most
 from trunkline.historian.compactor import Compactor
 from trunkline.historian.db import connect
 from trunkline.historian.flush import Flush
@@ -40,6 +41,7 @@ from trunkline.model import times
 START: Final = 1_767_225_600 * times.SECOND  # 2026-01-01T00:00:00Z
 PLACE: Final = TopicPartition("telemetry.clean", 0)
 BLOCK: Final = 1000
+SERVER: Final = "embedded, fsync and synchronous_commit on"
 NARROW: Final = "CREATE TABLE narrow (series_id int, ts timestamptz, value float8, quality int2, PRIMARY KEY (series_id, ts))"
 
 
@@ -100,11 +102,10 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def result(bench: str, rate: float, unit: str, conditions: dict[str, Any], **more: object) -> dict[str, Any]:
+def cost() -> tuple[float, float]:
+    """Return the processor seconds and the peak megabytes of this process so far."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    found = {"bench": bench, "rate": round(rate, 2), "unit": unit, "peer": None, "peer_rate": None, "ratio": None, "runs": 1}
-    found |= {"cpu_s": round(used.ru_utime + used.ru_stime, 1), "rss_mb": used.ru_maxrss // 1024, **more}
-    return found | {"conditions": {"cores": os.cpu_count(), "postgresql": "embedded, fsync and synchronous_commit on", **conditions}}
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def fresh(server: EmbeddedServer) -> str:
@@ -129,63 +130,78 @@ def size_of(conninfo: str, table: str) -> int:
     return int(row[0])
 
 
-def copy_narrow(server: EmbeddedServer, flushes: list[Flush], folder: Path) -> float:
-    """Return the seconds that `COPY` by psql takes for the readings, in log order."""
-    file = folder / "readings.csv"
-    with file.open("w") as out:
-        for flush in flushes:
-            columns = flush.columns
-            stamps = columns.time.astype("datetime64[us]").astype(str)
-            rows = zip(columns.tag.tolist(), stamps.tolist(), columns.number.tolist(), strict=True)
-            out.writelines(f"{tag},{stamp}+00,{value!r},0\n" for tag, stamp, value in rows)
-    with psycopg.connect(server.conninfo, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS narrow")
+class Load:
+    """What is written in one run: the same readings for either side."""
+
+    def __init__(self, series: int, per_series: int) -> None:
+        plant = Plant(series, jitter=True)
+        total = 300_000 if SHORT else 1_500_000
+        self.flushes = [plant.flush(per_series) for _ in range(max(1, total // (series * per_series)))]
+        self.readings = sum(len(flush.columns) for flush in self.flushes)
+
+    def to_csv(self, file: Path) -> None:
+        """Write the readings for psql, in log order."""
+        with file.open("w") as out:
+            for flush in self.flushes:
+                columns = flush.columns
+                stamps = columns.time.astype("datetime64[us]").astype(str)
+                rows = zip(columns.tag.tolist(), stamps.tolist(), columns.number.tolist(), strict=True)
+                out.writelines(f"{tag},{stamp}+00,{value!r},0\n" for tag, stamp, value in rows)
+
+
+def write_segments(server: EmbeddedServer, load: Load) -> Work:
+    """One run of the writer."""
+    conninfo = fresh(server)
+    with Writer(conninfo) as writer:
+        writer.take_over([PLACE])
+        checkpoint(conninfo)
+        cpu = time.process_time()
+        with stopwatch() as watch:
+            for flush in load.flushes:
+                writer.write(flush)
+        return Work(load.readings, watch.seconds, time.process_time() - cpu)
+
+
+def copy_rows_by_psql(server: EmbeddedServer, load: Load, file: Path) -> Work:
+    """One run of psql."""
+    conninfo = fresh(server)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(NARROW)
-    checkpoint(server.conninfo)
-    started = time.perf_counter()
-    command = [str(server.binaries / "psql"), server.conninfo, "-q", "-c", f"\\copy narrow FROM '{file}' CSV"]
-    subprocess.run(command, check=True)
-    return time.perf_counter() - started
+    checkpoint(conninfo)
+    command = [str(server.binaries / "psql"), conninfo, "-q", "-c", f"\\copy narrow FROM '{file}' CSV"]
+    with stopwatch() as watch:
+        subprocess.run(command, check=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Work(load.readings, watch.seconds, used.ru_utime + used.ru_stime)
 
 
-def write(server: EmbeddedServer, folder: Path, short: bool) -> Iterator[dict[str, Any]]:
+def write(server: EmbeddedServer, folder: Path) -> Iterator[dict[str, Any]]:
     """Readings a second of the writer and of `COPY` by psql."""
     for per_series, series in ((30, 1000), (5, 1000), (5, 10_000)):
-        total, runs = (300_000, 2) if short else (1_500_000, 3)
-        flushes_needed = max(1, total // (series * per_series))
-        rates, peers = [], []
-        for run in range(runs):
-            plant = Plant(series, jitter=True, seed=run)
-            flushes = [plant.flush(per_series) for _ in range(flushes_needed)]
-            readings = sum(len(flush.columns) for flush in flushes)
-            conninfo = fresh(server)
-            peers.append(readings / copy_narrow(server, flushes, folder))
-            with Writer(conninfo) as writer:
-                writer.take_over([PLACE])
-                checkpoint(conninfo)
-                started = time.perf_counter()
-                for flush in flushes:
-                    writer.write(flush)
-                rates.append(readings / (time.perf_counter() - started))
-            say(f"write, {per_series} a series, {series} series: {rates[-1]:,.0f}/s, psql {peers[-1]:,.0f}/s")
-        ratio = statistics.median(one / other for one, other in zip(rates, peers, strict=True))
+        load, file = Load(series, per_series), folder / "readings.csv"
+        load.to_csv(file)
         conditions = {
+            "postgresql": SERVER,
             "readings_per_series_in_a_flush": per_series,
             "series": series,
-            "readings": readings,
+            "readings": load.readings,
             "jitter": "±2 ms",
             "decimals": 3,
         }
-        goal = 2.0 if per_series >= 30 else 0.5
-        yield result(
-            "historian.write", statistics.median(rates), "readings/s", conditions,
-            peer="psql-copy", peer_rate=round(statistics.median(peers)), ratio=round(ratio, 2), runs=runs, limit=goal, passed=ratio >= goal,
-        )  # fmt: skip
+        yield bench(
+            "historian.write",
+            "readings/s",
+            partial(write_segments, server, load),
+            peer=("psql-copy", partial(copy_rows_by_psql, server, load, file)),
+            goal=2.0 if per_series >= 30 else 0.5,
+            runs=2 if SHORT else 3,
+            conditions=conditions,
+        )
 
 
-def size_and_compact(server: EmbeddedServer, short: bool) -> Iterator[dict[str, Any]]:
+def size_and_compact(server: EmbeddedServer) -> Iterator[dict[str, Any]]:
     """Bytes a reading after compaction, index included, and how fast the compactor is."""
-    series, hours = (40, 6) if short else (200, 12)
+    series, hours = (40, 6) if SHORT else (200, 12)
     rates: list[float] = []
     for jitter, limit in ((True, 15.0), (False, 8.0)):
         conninfo = fresh(server)
@@ -212,22 +228,21 @@ def size_and_compact(server: EmbeddedServer, short: bool) -> Iterator[dict[str, 
         bytes_each, narrow = size_of(conninfo, "historian.segment") / readings, size_of(conninfo, "historian.narrow") / readings
         form = "jittered by ±2 ms" if jitter else "regular"
         say(f"size, {form}: {bytes_each:.1f} bytes a reading, narrow {narrow:.1f}, before merging {before:.1f}")
-        conditions = {"series": series, "hours": hours, "readings": readings, "times": form, "decimals": 3}
-        yield result(
-            "historian.size", bytes_each, "bytes/reading", conditions | {"before_compaction": round(before, 1)},
-            peer="narrow keyed table", peer_rate=round(narrow, 1), ratio=round(bytes_each / narrow, 3),
-            limit=limit, passed=bytes_each <= limit,
-        )  # fmt: skip
-    rate = statistics.median(rates)
-    conditions = {"series": series, "readings_per_segment_before": 30, "hours": len(rates)}
-    yield result("historian.compact", rate, "readings/s", conditions, runs=len(rates), limit=100_000, passed=rate >= 100_000)
+        conditions = {"postgresql": SERVER, "series": series, "hours": hours, "readings": readings, "times": form, "decimals": 3}
+        conditions |= {"before_compaction": round(before, 1)}
+        cpu_s, rss_mb = cost()
+        peer = Peer("narrow keyed table", narrow)
+        yield at_most("historian.size", bytes_each, "bytes/reading", limit, conditions=conditions, peer=peer, cpu_s=cpu_s, rss_mb=rss_mb)
+    conditions = {"postgresql": SERVER, "series": series, "readings_per_segment_before": 30, "hours": len(rates)}
+    rate, (cpu_s, rss_mb) = statistics.median(rates), cost()
+    yield at_least("historian.compact", rate, "readings/s", 100_000, conditions=conditions, runs=len(rates), cpu_s=cpu_s, rss_mb=rss_mb)
 
 
-def chart(server: EmbeddedServer, short: bool) -> Iterator[dict[str, Any]]:
+def chart(server: EmbeddedServer) -> Iterator[dict[str, Any]]:
     """Milliseconds of a chart of 2,000 points out of one series-year."""
     conninfo = fresh(server)
     hours = 365 * 24
-    readings = 5_000_000 if short else 100_000_000
+    readings = 5_000_000 if SHORT else 100_000_000
     random = np.random.default_rng(7)
     with connect(conninfo) as connection:
         connection.execute("INSERT INTO origin (origin) VALUES ('o')")
@@ -268,34 +283,31 @@ def chart(server: EmbeddedServer, short: bool) -> Iterator[dict[str, Any]]:
                 started = time.perf_counter()
                 found = reader.chart("T", from_time, to_time, points)
                 spent.append((time.perf_counter() - started) * 1000)
+            say(f"chart, {name}: {len(found.n)} buckets of {found.readings:,} readings")
+            conditions = {"postgresql": SERVER, "span": name, "readings": readings, "in_span": found.readings, "points": points}
+            conditions |= {"buckets": len(found.n)}
             median = statistics.median(spent[1:])  # without the cold start
-            say(f"chart, {name}: {median:.1f} ms, {len(found.n)} buckets of {found.readings:,} readings")
-            conditions = {"span": name, "readings": readings, "in_span": found.readings, "points": points, "buckets": len(found.n)}
-            yield result("historian.chart", median, "ms", conditions, runs=10, limit=100, passed=median < 100)
+            cpu_s, rss_mb = cost()
+            yield at_most("historian.chart", median, "ms", 100, conditions=conditions, runs=10, cpu_s=cpu_s, rss_mb=rss_mb)
 
 
-def main() -> None:
+def main() -> int:
+    """Run what is wanted; return 1 if a goal was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", default=os.environ.get("SHORT") == "1", help="fewer readings, under a minute")
     parser.add_argument("--only", default="", help="write, size, compact or chart")
-    options = parser.parse_args()
+    only = parser.parse_args().only.removeprefix("historian.")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    found: list[dict[str, Any]] = []
+    figures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="bench-historian-") as folder, EmbeddedServer(Path(folder) / "pg") as server:
         Path(folder).chmod(0o711)
-        only = options.only.removeprefix("historian.")
         if only in {"", "write"}:
-            found += write(server, Path(folder), options.short)
+            figures += write(server, Path(folder))
         if only in {"", "size", "compact"}:
-            found += size_and_compact(server, options.short)
+            figures += size_and_compact(server)
         if only in {"", "chart"}:
-            found += chart(server, options.short)
-    for one in found:
-        print(json.dumps(one), flush=True)
-    passed = all(one["passed"] for one in found)
-    print(json.dumps({"bench": "historian", "passed": passed, "short": options.short}), flush=True)
-    raise SystemExit(0 if passed else 1)
+            figures += chart(server)
+    return 0 if all(one["passed"] for one in figures) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
