@@ -1,5 +1,5 @@
 """Fixtures of every test."""
 
-from tests.lab.kafka.fixtures import kafka, topic_prefix
+from tests.lab.kafka.fixtures import kafka, secured_kafka, topic_prefix
 
-__all__ = ["kafka", "topic_prefix"]
+__all__ = ["kafka", "secured_kafka", "topic_prefix"]

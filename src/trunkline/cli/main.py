@@ -7,6 +7,7 @@ from trunkline.cli import run
 from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
 from trunkline.cli.doctor import doctor, probe
+from trunkline.cli.kafka import app as kafka_app
 from trunkline.cli.ledger import ledger
 from trunkline.cli.migrate import migrate
 from trunkline.cli.output import people
@@ -33,6 +34,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")
 app.add_typer(pki_app, name="pki")
 app.add_typer(lab_app, name="lab", help="Simulated plants, faults on demand, ground truth.")
+app.add_typer(kafka_app, name="kafka")
 app.add_typer(run.app, name="run")
 
 

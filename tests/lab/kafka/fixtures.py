@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from trunkline.cli.kafka_cluster import secure
 from trunkline.lab.kafka import Cluster
 
 # members that died are noticed, and segments past their retention go, within what a test can wait for
@@ -31,6 +32,14 @@ IMPATIENT: Final = {
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One broker, plaintext."""
     with Cluster(tmp_path_factory.mktemp("kafka"), settings=IMPATIENT) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three brokers, secured; `client_settings()` is the administrator's, other users are made by him."""
+    directory = tmp_path_factory.mktemp("secured-kafka")
+    with Cluster(directory, 3, secure(directory, 3), settings=IMPATIENT) as cluster:
         yield cluster
 
 

@@ -109,7 +109,3 @@ def _use(address: str) -> None:
         if consumer.consume(10, _SECONDS):
             consumer.commit(asynchronous=False)
         consumer.close()
-
-
-if __name__ == "__main__":  # tools/install makes it, so that the first broker need not
-    loaded_classes(Jars.find())

@@ -1,0 +1,71 @@
+"""Three secured brokers: who is not known, or not allowed, gets nothing; losing one broker loses nothing."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from tests.lab.kafka.records import SECONDS, consume, create_topic, produce
+
+from trunkline.cli.kafka_cluster import secure
+from trunkline.lab.kafka import Cluster, ClusterSecurity, Scram
+from trunkline.model.errors import Misconfigured
+
+
+def refused(settings: Mapping[str, str]) -> set[int]:
+    """Return the codes of what a client hears that the cluster does not let in."""
+    heard: list[KafkaError] = []
+    client = AdminClient({**settings, "error_cb": heard.append, "log_level": "0"})
+    with pytest.raises(KafkaException):
+        client.list_topics(timeout=5)
+    client.poll(1)
+    return {error.code() for error in heard}
+
+
+def test_strangers_stay_outside(secured_kafka: Cluster) -> None:
+    """P-94, PD-12: plaintext, no certificate authority, a wrong password, and a mechanism that is not allowed."""
+    right = secured_kafka.client_settings()
+    assert KafkaError._ALL_BROKERS_DOWN in refused({"bootstrap.servers": secured_kafka.bootstrap})
+    assert KafkaError._SSL in refused({key: value for key, value in right.items() if key != "ssl.ca.location"})
+    assert KafkaError._AUTHENTICATION in refused({**right, "sasl.password": "wrong"})
+    assert KafkaError._AUTHENTICATION in refused({**right, "sasl.mechanism": "PLAIN"})
+
+
+def test_a_known_user_may_do_nothing_that_was_not_granted(secured_kafka: Cluster, topic_prefix: str) -> None:
+    """PD-13: denied unless an access list allows it."""
+    topic, user = f"{topic_prefix}closed", Scram(f"{topic_prefix}user", "its-password")
+    create_topic(secured_kafka, topic, replicas=3)
+    admin = AdminClient({**secured_kafka.client_settings()})
+    credential = UserScramCredentialUpsertion(
+        user.username, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), user.password.encode()
+    )
+    admin.alter_user_scram_credentials([credential])[user.username].result(SECONDS)
+    answers: list[int] = []
+    producer = Producer({**secured_kafka.client_settings(user), "message.timeout.ms": "30000"})
+    producer.produce(topic, b"x", on_delivery=lambda error, _: answers.append(error.code() if error else 0))
+    producer.flush(SECONDS)
+    assert answers == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+
+
+def test_one_broker_lost_is_full_service(tmp_path: Path) -> None:
+    """PD-20: three replicas, two of them in sync: writes go on without one broker, and it comes back by itself."""
+    with Cluster(tmp_path, 3, secure(tmp_path, 3)) as cluster:
+        create_topic(cluster, "kept", partitions=3, replicas=3)
+        produce(cluster, "kept", [b"1", b"2"])
+        cluster.kill(1)
+        produce(cluster, "kept", [b"3", b"4"])
+        cluster.restart(1)
+        cluster.stop()
+        cluster.start()
+        assert sorted(consume(cluster, "kept", 4)) == [b"1", b"2", b"3", b"4"]
+
+
+def test_what_cannot_be_secured_is_refused(tmp_path: Path) -> None:
+    security = secure(tmp_path, 1)
+    with pytest.raises(Misconfigured, match="3 nodes need as many certificates; there are 1"):
+        Cluster(tmp_path, 3, security)
+    strange = ClusterSecurity(security.ca, security.nodes, security.inter_broker, Scram("admin", "a,b]"))
+    with pytest.raises(Misconfigured, match="user 'admin': names and passwords") as told, Cluster(tmp_path, 1, strange):
+        pass
+    assert "a,b]" not in str(told.value)
