@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
+from trunkline.config.registry import RegistryConfig
 from trunkline.config.tags import Identifier, Model, Seconds
 
 Bytes = Annotated[int, Field(gt=0)]
@@ -117,6 +118,7 @@ class SiteConfig(Model):
     timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="IANA zone in which people read times")
     data_dir: str = Field("data", description="where everything is kept; relative to the site file")
     log: LogConfig = LogConfig()
+    registry: RegistryConfig | None = Field(None, description="the schema registry; without it only built-in schemas are known")
     gateways: tuple[GatewayConfig, ...] = ()
     validation: ValidationConfig = ValidationConfig()
     historian: HistorianConfig = HistorianConfig()

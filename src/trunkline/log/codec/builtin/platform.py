@@ -1,0 +1,110 @@
+"""The platform's own records (design: one way through the house)."""
+
+from typing import Final
+
+from trunkline.log.codec.builtin.shapes import MICROS, Subject, array, default, enum, may, must, record
+from trunkline.log.codec.schemas import ALARM, ALARM_ID, BLOCK, BLOCK_ID, EVENT, EVENT_ID, SINGLE, SINGLE_ID
+
+_NAMESPACE: Final = "io.trunkline"
+_VALUE: Final = ["boolean", "long", "double", "string"]
+
+_COMMAND = record(
+    "Command",
+    _NAMESPACE,
+    "A write to a device: never replayed, refused once it has expired.",
+    must("id", "string", "UUIDv7"),
+    must("tag", "string", "tag path written to"),
+    must("value", _VALUE),
+    must("requested_at", MICROS),
+    must("expires_at", MICROS, "a gateway that reads it later refuses it"),
+    must("idempotency_key", "string", "a repeat under the same key is executed once"),
+    must("requested_by", "string"),
+    default("approved_by", "string", ""),
+    default("interlocks", array("string"), [], "conditions that the gateway checks before it writes"),
+    may("selected_at", MICROS, "when the point was selected, where select-before-operate is demanded"),
+)
+
+_RESULT = record(
+    "CommandResult",
+    _NAMESPACE,
+    "What came of a command. UNKNOWN is a timeout: the device may or may not have done it.",
+    must("command_id", "string"),
+    must("tag", "string"),
+    must("outcome", enum("Outcome", "DONE", "REFUSED", "UNKNOWN", default="UNKNOWN")),
+    must("at", MICROS),
+    must("gateway", "string"),
+    default("reason", "string", ""),
+    may("read_back", _VALUE, "the value read after the write"),
+)
+
+_ROLLUP = record(
+    "Rollup",
+    _NAMESPACE,
+    "Statistics of one tag in one window (W-63, W-131, W-132). Count, sum and squared deviation merge into longer windows (D-18).",
+    must("tag", "string"),
+    default("unit", "string", ""),
+    must("window_start", MICROS),
+    must("window_end", MICROS, "exclusive"),
+    default("revision", "int", 0, "late data closes a window again; the greatest revision counts"),
+    must("count", "long"),
+    may("avg", "double"),
+    may("min", "double"),
+    may("max", "double"),
+    may("stddev", "double"),
+    may("p50", "double"),
+    may("p95", "double"),
+    may("p99", "double"),
+    default("sum", "double", 0.0),
+    default("squared_deviation", "double", 0.0, "sum of squared distances from the average"),
+    may("sketch", "bytes", "quantile sketch, where percentiles of longer windows are wanted"),
+    must("good_samples", "long"),
+    default("suspect_samples", "long", 0),
+    default("uncertain_samples", "long", 0),
+    default("bad_samples", "long", 0),
+    may("pct_good", "double"),
+)
+
+_STATUS = record(
+    "GatewayStatus",
+    _NAMESPACE,
+    "What a gateway tells of itself (D-20), for readers outside the platform.",
+    must("gateway", "string"),
+    must("origin", "string", "id of its edge journal"),
+    must("at", MICROS),
+    must("version", "string"),
+    must("link", "string", "way to the site log: up or down"),
+    must("waiting", "long", "records not forwarded yet"),
+    must("buffer_bytes", "long"),
+    must("buffer_max_bytes", "long"),
+    may("oldest_waiting", MICROS),
+    default(
+        "sources",
+        array(
+            record(
+                "SourceStatus",
+                "",
+                "One source.",
+                must("id", "string"),
+                must("type", "string"),
+                must("state", "string", "connecting, connected, backing_off, misconfigured or stopped"),
+                must("since", MICROS),
+                may("last_reading", MICROS),
+                must("readings_total", "long"),
+                must("errors_total", "long"),
+                default("error", "string", ""),
+            )
+        ),
+        [],
+    ),
+)
+
+PLATFORM: Final = (
+    Subject("io.trunkline.ReadingBlock", ((BLOCK_ID, BLOCK),)),
+    Subject("io.trunkline.Reading", ((SINGLE_ID, SINGLE),)),
+    Subject("io.trunkline.Event", ((EVENT_ID, EVENT),)),
+    Subject("io.trunkline.Alarm", ((ALARM_ID, ALARM),)),
+    Subject("io.trunkline.Command", ((5, _COMMAND),)),
+    Subject("io.trunkline.CommandResult", ((6, _RESULT),)),
+    Subject("io.trunkline.Rollup", ((7, _ROLLUP),)),
+    Subject("io.trunkline.GatewayStatus", ((8, _STATUS),)),
+)
