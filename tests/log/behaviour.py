@@ -100,9 +100,9 @@ class LogBehaviour:
 
     def test_topics_are_created_once(self, log: Log) -> None:
         """PD-18: a partition count never changes in place."""
-        log.create([Topic("a", 3, times.HOUR, 1_000_000), Topic("b")])
-        log.create([Topic("a", 3, 2 * times.HOUR, 2_000_000)])
-        assert log.topics()["a"] == Topic("a", 3, 2 * times.HOUR, 2_000_000)
+        log.create([Topic("a", 3, times.HOUR, 1_500_000), Topic("b")])
+        log.create([Topic("a", 3, 2 * times.HOUR, 3_000_000)])
+        assert log.topics()["a"] == Topic("a", 3, 2 * times.HOUR, 3_000_000)
         assert log.topics()["b"].partitions == 1
         with pytest.raises(Misconfigured, match="3 partitions"):
             log.create([Topic("a", 4)])

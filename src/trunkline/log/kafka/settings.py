@@ -3,7 +3,7 @@
 import logging
 import threading
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -101,9 +101,9 @@ class Connection:
         self._lock = threading.Lock()
         self._fault: KafkaError | None = None
 
-    def of_client(self, *parts: Settings) -> dict[str, object]:
+    def of_client(self, *parts: Settings) -> dict[str, Any]:
         """Return the whole settings of a client that tells its faults here."""
-        merged: dict[str, object] = dict(self.settings)
+        merged: dict[str, Any] = dict(self.settings)
         for part in parts:
             merged |= part
         return {**merged, "error_cb": self.notice, "logger": _log}
@@ -117,6 +117,10 @@ class Connection:
     def well(self) -> None:
         """Forget the fault: a broker answered."""
         self._fault = None
+
+    def late(self, doing: str, resource: str = "") -> TrunklineError:
+        """Return what to raise when an answer did not come in time."""
+        return self.explain(KafkaError(KafkaError.REQUEST_TIMED_OUT, f"nothing came in {self.timeout:g} seconds"), doing, resource)
 
     def explain(self, error: KafkaError | KafkaException, doing: str = "", resource: str = "") -> TrunklineError:
         """Return what to raise; see `trunkline.log.kafka.errors.explain`."""

@@ -1,0 +1,308 @@
+"""One member of a group, reading, and committing alone or together with appends."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as ClientPartition
+
+from trunkline.log.kafka.errors import END_OF_PARTITION, MOVED, REPLACED, code_of
+from trunkline.log.kafka.producing import Interrupted, Transactor
+from trunkline.log.kafka.records import Outgoing, stored
+from trunkline.log.kafka.settings import CONSUMING, Connection, Settings
+from trunkline.log.port import Appends, Batch, Positions, StoredRecord, TopicPartition
+from trunkline.model.errors import Fenced, RetryLater, TrunklineError
+
+#: One poll hands over at most about this many bytes, however many records are asked for.
+_POLL_BYTES: Final = 16 << 20
+_CHUNK: Final = 1000
+_STEP_SECONDS: Final = 0.1
+#: How often a transaction is tried again because the group was dealt anew while it ran.
+_TRIES: Final = 5
+
+
+class KafkaConsumer:
+    """A `trunkline.log.port.Consumer` on Kafka: a static member of a classic group with cooperative rebalancing.
+
+    A poll in which the share changes hands over no records, so that a sink that keeps positions of its own can seek first.
+
+    Args:
+        connection: settings and time limits.
+        group: name of the group.
+        topics: what it reads.
+        member: name that survives restarts; becomes `group.instance.id`.
+        session_ms: silence after which others take over.
+        place: gives records their partition, refusing what Kafka would refuse.
+        appends: commits will carry appends: the member's transactional id is taken over before anything is read, which ends what its
+            last holder left open.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        group: str,
+        topics: Iterable[str],
+        member: str,
+        session_ms: int,
+        place: Callable[[Appends], list[Outgoing]],
+        *,
+        appends: bool,
+    ) -> None:
+        """Join, and wait until the group has dealt its partitions. Raises Misconfigured, RetryLater."""
+        self._connection = connection
+        self._group = group
+        self._member = member
+        self._place = place
+        self._transactor = Transactor(connection, f"{group}.{member}")
+        self._held: set[TopicPartition] = set()
+        self._from: Positions = {}  # where what was handed over since the last commit begins
+        self._next: Positions = {}  # where the next poll goes on
+        self._ends: Positions = {}  # reached without a record: end of partition, past markers of transactions
+        self._ahead: list[StoredRecord] = []  # read, not yet handed over
+        self._dealt = False
+        self._moved = False
+        self._broken: TrunklineError | None = None
+        own: Settings = {
+            "group.id": group,
+            "group.instance.id": member,
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": session_ms,
+            "heartbeat.interval.ms": max(1, session_ms // 4),
+        }
+        if appends:
+            self._begin()
+        self._client = Consumer(connection.of_client(CONSUMING, own))
+        self._client.subscribe(list(topics), on_assign=self._gain, on_revoke=self._lose, on_lost=self._lose)
+        try:
+            self._join()
+        except BaseException:
+            self._client.close()
+            raise
+
+    def poll(self, max_records: int = 1000, timeout: float = 1.0) -> Batch:
+        """Return the next records; see the port. Raises Fenced, Misconfigured, RetryLater."""
+        self._require_usable()
+        deadline = time.monotonic() + timeout
+        while True:
+            if self._ahead:
+                self._fetch(max_records - len(self._ahead), 0)
+            else:
+                self._fetch(max_records, max(0.0, deadline - time.monotonic()))
+            if self._moved:
+                self._moved = False
+                return Batch()
+            if self._ahead or time.monotonic() >= deadline:
+                return self._hand_over(max_records)
+
+    def commit(self, positions: Mapping[TopicPartition, int], *, with_appends: Appends | None = None) -> None:
+        """Store positions and append records in one transaction; positions alone need none.
+
+        Raises:
+            Fenced: another holder took over this member's name; nothing was stored.
+            RetryLater: a partition went to another member and nothing was stored; or no broker answered, then it is not known whether
+                everything or nothing was stored, and the group has to be joined again.
+            Rejected, Misconfigured: as `append`; nothing was stored.
+        """
+        self._require_usable()
+        outgoing = self._place(with_appends or {})
+        if strange := [at for at in positions if at not in self._held]:
+            raise self._went(strange[0])
+        if outgoing:
+            self._commit_all(outgoing, positions)
+        elif positions:
+            self._commit_positions(positions)
+        for at in positions:
+            self._from.pop(at, None)
+
+    def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read on from these offsets; partitions that this member does not hold are left out. Raises RetryLater."""
+        for at, offset in positions.items():
+            if at not in self._held:
+                continue
+            self._drop([at])
+            self._next[at] = offset
+            # a partition that was just assigned cannot be sought in yet: taken up anew it begins where it is told
+            self._client.incremental_unassign([ClientPartition(at.topic, at.partition)])
+            self._client.incremental_assign([ClientPartition(at.topic, at.partition, offset)])
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return the partitions that this member reads now; it changes in `poll` only."""
+        return set(self._held)
+
+    def close(self) -> None:
+        """Stop reading. The share stays with this name for the session's time, so that a restart moves nothing."""
+        self._broken = RetryLater(f"member {self._member!r} has left the group: join again")
+        self._client.close()
+        self._transactor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ the group
+
+    def _begin(self) -> None:
+        try:
+            self._transactor.open()
+        except KafkaException as error:
+            raise self._connection.explain(error, "begin transactions", self._transactor.id) from error
+
+    def _join(self) -> None:
+        deadline = time.monotonic() + self._connection.timeout
+        while not self._dealt:
+            self._fetch(1, _STEP_SECONDS)
+            if time.monotonic() >= deadline:
+                raise self._connection.late(f"join group {self._group}", self._group)
+        self._moved = False
+
+    def _gain(self, _client: Consumer, partitions: list[ClientPartition]) -> None:
+        self._dealt = True
+        gained = {TopicPartition(one.topic, one.partition) for one in partitions}
+        self._moved |= bool(gained)
+        self._held |= gained
+
+    def _lose(self, _client: Consumer, partitions: list[ClientPartition]) -> None:
+        lost = {TopicPartition(one.topic, one.partition) for one in partitions}
+        self._moved |= bool(lost)
+        self._held -= lost
+        self._drop(lost)
+
+    def _drop(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forget what was read of partitions and not handed over."""
+        gone = set(partitions)
+        for known in (self._from, self._next, self._ends):
+            for at in gone:
+                known.pop(at, None)
+        self._ahead = [one for one in self._ahead if TopicPartition(one.topic, one.partition) not in gone]
+
+    def _require_usable(self) -> None:
+        if self._broken is not None:
+            raise type(self._broken)(str(self._broken))
+
+    def _went(self, at: TopicPartition) -> RetryLater:
+        return RetryLater(f"{at.topic}/{at.partition} went to another member of group {self._group!r}: nothing was stored")
+
+    def _explain(self, error: KafkaError | KafkaException, doing: str, resource: str) -> TrunklineError:
+        """Return what to raise; a member that was replaced stays so."""
+        found = self._connection.explain(error, doing, resource)
+        if isinstance(found, Fenced):
+            found = self._broken = Fenced(f"another holder took over member {self._member!r} of group {self._group!r}")
+        return found
+
+    # ------------------------------------------------------------------ reading
+
+    def _fetch(self, room: int, wait: float) -> None:
+        """Take over up to `room` messages, waiting for the first of them."""
+        try:
+            messages = self._client.consume(1, wait) if wait > 0 else []
+            size = self._take(messages)
+            while len(messages) < room and size < _POLL_BYTES:
+                more = self._client.consume(min(_CHUNK, room - len(messages)), 0)
+                if not more:
+                    return
+                messages += more
+                size += self._take(more)
+        except KafkaException as error:
+            raise self._explain(error, f"read as {self._member} of group {self._group}", self._group) from error
+
+    def _take(self, messages: list[Message]) -> int:
+        """Keep what belongs to the present share; return its bytes."""
+        records = stored([message for message in messages if message.error() is None])
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._note(error, message)
+        kept = [record for record in records if TopicPartition(record.topic, record.partition) in self._held]
+        self._ahead += kept
+        return sum(len(record.value) for record in kept)
+
+    def _note(self, error: KafkaError, message: Message) -> None:
+        at = TopicPartition(message.topic() or "", message.partition() or 0)
+        if error.code() == END_OF_PARTITION:
+            if at in self._held:
+                self._ends[at] = message.offset() or 0
+        elif error.fatal() or not (error.retriable() or error.code() in MOVED):
+            raise self._explain(error, f"read as {self._member} of group {self._group}", at.topic or self._group)
+
+    def _hand_over(self, max_records: int) -> Batch:
+        """Return records in partition order, and how far the partitions were read."""
+        records, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
+        by_partition: dict[TopicPartition, list[StoredRecord]] = {}
+        for record in records:
+            by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
+        batch = Batch()
+        for at, run in by_partition.items():
+            batch.records += run
+            self._from.setdefault(at, run[0].offset)
+            batch.positions[at] = self._next[at] = run[-1].offset + 1
+        waiting = {TopicPartition(record.topic, record.partition) for record in self._ahead}
+        for at in [at for at in self._ends if at not in waiting]:
+            end = self._ends.pop(at)
+            if end > self._reached(at, end):
+                batch.positions[at] = end
+            self._next[at] = end
+        return batch
+
+    def _reached(self, at: TopicPartition, end: int) -> int:
+        """Return where a partition was read to before its end was met."""
+        if at in self._next or end == 0:
+            return self._next.get(at, 0)
+        try:
+            (found,) = self._client.committed([ClientPartition(at.topic, at.partition)], timeout=self._connection.timeout)
+        except KafkaException:
+            return end
+        return max(0, found.offset)
+
+    # ------------------------------------------------------------------ committing
+
+    def _commit_positions(self, positions: Mapping[TopicPartition, int]) -> None:
+        offsets = [ClientPartition(at.topic, at.partition, offset) for at, offset in positions.items()]
+        try:
+            done = self._client.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            if code_of(error).code() in MOVED:
+                raise self._went(next(iter(positions))) from error
+            raise self._explain(error, f"commit positions of group {self._group}", self._group) from error
+        for one in done:
+            if one.error is not None:
+                raise self._explain(one.error, f"commit positions of group {self._group}", self._group)
+
+    def _commit_all(self, outgoing: list[Outgoing], positions: Mapping[TopicPartition, int]) -> None:
+        if not self._transactor.opened:
+            # a member that was replaced must not take the transactional id back
+            self._require_current(positions)
+        for attempt in range(_TRIES):
+            try:
+                self._transactor.write(outgoing, positions, self._client)
+            except Interrupted as interrupted:
+                self._interrupted(interrupted, positions, last=attempt == _TRIES - 1)
+            else:
+                return
+
+    def _interrupted(self, interrupted: Interrupted, positions: Mapping[TopicPartition, int], *, last: bool) -> None:
+        """Return when the transaction may be tried again; raise what it comes to otherwise."""
+        error = interrupted.error
+        doing = f"commit as {self._member} of group {self._group}"
+        if interrupted.stored is None:
+            self._broken = RetryLater(f"cannot {doing}: {error.str()}; it is not known whether it was stored: join again")
+            raise self._broken from interrupted
+        if error.code() in MOVED and not last:
+            self._fetch(1, _STEP_SECONDS)
+            if strange := [at for at in positions if at not in self._held]:
+                raise self._went(strange[0]) from interrupted
+            return
+        if error.code() in REPLACED:
+            # a transaction that took too long is reported in the same way
+            self._require_current(positions)
+            raise RetryLater(f"cannot {doing}: it took too long and was undone") from interrupted
+        raise self._explain(error, doing, self._transactor.id) from interrupted
+
+    def _require_current(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Ask the group whether this member still has its name, by committing what is committed already. Raises Fenced, RetryLater."""
+        known = {at: self._from[at] for at in positions if at in self._from}
+        if known:
+            self._commit_positions(known)
