@@ -1,15 +1,14 @@
 """Readings into block records, without Arrow: small enough for a gateway's memory.
 
 The writer is the only place that turns readings into blocks at the edge. One call makes at most one record per partition. This is where a
-gateway spends its time, so readings become columns first, and columns are sorted and encoded for all partitions at once.
+gateway spends its time, so readings become columns first (or are columns already), what the tags alone decide is remembered
+(`trunkline.log.codec.slots`), and the rest is sorted and encoded for all partitions at once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import groupby, islice, pairwise
-from operator import attrgetter
-from typing import Final, NamedTuple, cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,45 +17,20 @@ from trunkline.log.codec import avro
 from trunkline.log.codec.avro import F64, I64
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, encode_head
 from trunkline.log.codec.schemas import BLOCK_ID, frame
-from trunkline.log.partitioner import partition_of
+from trunkline.log.codec.slots import Arrangement, RecentSlots, Slots, TagSlot, arrange
 from trunkline.log.port import Record
 from trunkline.model import times
 from trunkline.model.reading import Kind, Reading, Value
+from trunkline.model.scan import Bools, Scan
+
+__all__ = ["Rows", "TagSlot", "history_time", "ledger_hour", "rows_of", "rows_of_scan", "write_blocks", "write_rows"]
 
 _FRAME: Final = frame(BLOCK_ID)
-Objects = npt.NDArray[np.object_]
-Bools = npt.NDArray[np.bool_]
-
-_PARTITION: Final = attrgetter("partition")
-_SOURCE_AND_HOUR: Final = attrgetter("source", "hour")
 _NOTHING: Final = np.empty(0, np.int64)
+#: Columns of a block that `_varying` returns for each share.
+_VARYING: Final = 5
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TagSlot:
-    """What the writer must know of a tag: computed once, when the configuration is read.
-
-    Attributes:
-        path: full tag path.
-        source: id of the source that reads the tag.
-        kind: of the tag's values.
-        partition: where the tag's readings go.
-        encoded: the path as a block holds it.
-    """
-
-    path: str
-    source: str
-    kind: Kind
-    partition: int
-    encoded: bytes = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "encoded", avro.string(self.path))
-
-    @classmethod
-    def of(cls, path: str, source: str, kind: Kind, partitions: int) -> "TagSlot":
-        """Return the slot of a tag on a topic of `partitions`."""
-        return cls(path, source, kind, partition_of(path.encode(), partitions))
+_recent = RecentSlots()
 
 
 def history_time(reading: Reading) -> int:
@@ -74,223 +48,190 @@ def ledger_hour(time: int, gateway_time: int) -> int:
     return times.hour_of(time)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Readings as columns, in the order in which they were read.
+
+    Attributes:
+        slots: their tags.
+        time: in history, µs UTC.
+        gateway_time: µs UTC; the same array as `time` when the device gave no times.
+        quality: None when every reading is GOOD.
+        numbers, integers, texts: values of double, of integer and boolean, and of text tags, each in the order of the readings. Where
+            there is none: NaN, 0, ''.
+        absent: whether there is no value; None when all have one.
+    """
+
+    slots: Slots
+    time: I64
+    gateway_time: I64
+    quality: I64 | None
+    numbers: F64
+    integers: I64
+    texts: Sequence[str]
+    absent: Bools | None
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
 def write_blocks(
     origin: str, first_seq: int, covered: Mapping[int, int], readings: Iterable[tuple[TagSlot, Reading]]
 ) -> tuple[list[Record], int]:
-    """Return one block record per partition touched and the next free position.
-
-    Readings get the positions first_seq, first_seq + 1, ... in the order given. Values must be of their tag's kind
-    (`trunkline.model.reading.coerce`). Differences of times are taken modulo 2**64, as those who add them up again do, so that no stamp is
-    too wild to be stored.
+    """Return one block record per partition touched and the next free position; see `write_rows`.
 
     Args:
         origin: the edge journal's id.
         first_seq: position of the first reading.
         covered: per partition, where the block before this one ended; 0 where there was none. See `BlockHead`.
-        readings: what to write, in the order in which it was read.
+        readings: what to write, in the order in which it was read. Values must be of their tag's kind
+            (`trunkline.model.reading.coerce`).
 
     Raises:
         OverflowError: a time or an integer does not fit 64 bits.
     """
     pairs = readings if isinstance(readings, list) else list(readings)
-    if not pairs:
-        return [], first_seq
-    tags, tag = _tags([slot for slot, _ in pairs])
-    columns = _columns(tags, tag, [reading for _, reading in pairs])
-    shares = list(_shares(tags, columns))
-    tallies = _tallies(tags, columns)
-    longs = iter(avro.longs([array for share in shares for array in share.longs]))
-    start = b"".join((_FRAME, avro.string(origin), avro.long(first_seq), avro.long(columns.base_time)))
-    end = first_seq + len(pairs)
+    return write_rows(origin, first_seq, covered, [rows_of(pairs)]) if pairs else ([], first_seq)
+
+
+def write_rows(origin: str, first_seq: int, covered: Mapping[int, int], parts: Sequence[Rows]) -> tuple[list[Record], int]:
+    """Return one block record per partition touched and the next free position.
+
+    Readings get the positions first_seq, first_seq + 1, ... in the order given. Differences of times are taken modulo 2**64, as those who
+    add them up again do, so that no stamp is too wild to be stored.
+
+    Args:
+        origin: the edge journal's id.
+        first_seq: position of the first reading.
+        covered: per partition, where the block before this one ended; 0 where there was none. See `BlockHead`.
+        parts: what to write, at least one; none of them empty.
+    """
+    rows = parts[0] if len(parts) == 1 else _joined(parts)
+    plan = arrange(tuple(part.slots for part in parts))
+    base_time = int(rows.time[rows.time.argmin()])
+    tallies = _tallies(plan, rows, base_time)
+    numbers = rows.numbers[plan.numbers]
+    texts = [rows.texts[place] for place in plan.texts]
+    longs = iter(avro.longs(_varying(plan, rows, base_time)))
+    start = b"".join((_FRAME, avro.string(origin), avro.long(first_seq), avro.long(base_time)))
+    end = first_seq + len(rows)
     records = []
-    for share in shares:
-        *first_seven, integers, absent = islice(longs, len(share.longs))
-        value = b"".join((start, share.names, *first_seven, share.numbers, integers, share.texts, absent))
+    for share in plan.shares:
+        time, delay, quality, integers, absent = islice(longs, _VARYING)
+        doubles, strings = avro.doubles(numbers[share.numbers]), avro.strings(texts[share.texts])
+        value = b"".join((start, share.fixed, time, delay, quality, doubles, integers, strings, absent))
         head = BlockHead(origin, covered.get(share.partition, 0), end, tallies[share.partition])
         records.append(Record(value, headers=((HEADER, encode_head(head)),), partition=share.partition))
     return records, end
 
 
-class _Tags(NamedTuple):
-    """Distinct tags, sorted by partition.
+def rows_of(pairs: list[tuple[TagSlot, Reading]]) -> Rows:
+    """Return readings as columns. Raises OverflowError."""
+    slots = _recent.of([slot for slot, _ in pairs])
+    readings = [reading for _, reading in pairs]
+    gateway_time = _integers([reading.gateway_time for reading in readings])
+    try:
+        time = _integers(cast("list[int]", [reading.source_time for reading in readings]))
+    except TypeError:  # of a reading that has none
+        time = _integers([history_time(reading) for reading in readings])
+    quality = [reading.quality for reading in readings]
+    numbers, integers, texts, absent = _values(slots, [reading.value for reading in readings])
+    return Rows(
+        slots=slots,
+        time=time,
+        gateway_time=gateway_time,
+        quality=_integers(quality) if any(quality) else None,
+        numbers=numbers,
+        integers=integers,
+        texts=texts,
+        absent=absent if np.count_nonzero(absent) else None,
+    )
 
-    Attributes:
-        places: index of each path.
-        partition: per tag, where its readings go.
-        cell: per tag, index into `cells`.
-        cells: partition and source, in order of partition.
-        kinds: per tag, of its values.
-        names: per partition, the block's columns sources and tags, encoded.
-    """
 
-    places: dict[str, int]
-    partition: npt.NDArray[np.uint16]
-    cell: I64
-    cells: list[tuple[int, str]]
-    kinds: I64
-    names: dict[int, bytes]
-
-
-class _Columns(NamedTuple):
-    """Readings, sorted by partition; those of one partition in the order in which they were read. Arrays have one element a reading.
-
-    Attributes:
-        tag: index into the tags.
-        seq: place in the order in which all were read.
-        base_time: earliest time, µs UTC.
-        time: time in history minus `base_time`.
-        delay: gateway time minus time in history.
-        hour: `ledger_hour`.
-        quality: None when every reading is GOOD.
-        values: doubles with NaN for those absent if every tag is a double, else objects.
-        absent: whether there is no value; None when all have one.
-    """
-
-    tag: I64
-    seq: I64
-    base_time: int
-    time: I64
-    delay: I64
-    hour: I64
-    quality: I64 | None
-    values: F64 | Objects
-    absent: Bools | None
+def rows_of_scan(slots: Slots, scan: Scan) -> Rows:
+    """Return the readings of a scan whose tags have these slots."""
+    numbers, integers, texts = scan.numbers, scan.integers, scan.texts
+    if scan.absent is not None:  # what stands where there is no value has no meaning, and shall not be stored
+        kinds = slots.kinds
+        whole = (kinds == Kind.INTEGER) | (kinds == Kind.BOOLEAN)
+        numbers = np.where(scan.absent[kinds == Kind.DOUBLE], np.nan, numbers)
+        integers = np.where(scan.absent[whole], 0, integers)
+        texts = ["" if gone else text for gone, text in zip(scan.absent[kinds == Kind.TEXT].tolist(), texts, strict=True)]
+    return Rows(slots, scan.gateway_time, scan.gateway_time, scan.quality, numbers, integers, texts, scan.absent)
 
 
 def _integers(values: Sequence[int]) -> I64:
     return np.fromiter(values, np.int64, len(values))
 
 
-def _tags(slots: list[TagSlot]) -> tuple[_Tags, I64]:
-    """Return the distinct tags, and for each slot given the index of its tag among them."""
-    paths = [slot.path for slot in slots]
-    tags = _sorted(tuple(dict(zip(paths, slots, strict=True)).values()))
-    return tags, _integers(list(map(tags.places.__getitem__, paths)))
-
-
-@lru_cache(maxsize=16)  # a poll brings the same tags as the one before
-def _sorted(distinct: tuple[TagSlot, ...]) -> _Tags:
-    slots = sorted(distinct, key=_PARTITION)
-    cells: dict[tuple[int, str], int] = {}
-    cell = [cells.setdefault((slot.partition, slot.source), len(cells)) for slot in slots]
-    names = {}
-    for partition, mine in groupby(slots, _PARTITION):
-        encoded = [slot.encoded for slot in mine]
-        sources = [source for owner, source in cells if owner == partition]
-        names[partition] = avro.strings(sources) + avro.array(len(encoded), b"".join(encoded))
-    return _Tags(
-        places={slot.path: place for place, slot in enumerate(slots)},
-        partition=_integers([slot.partition for slot in slots]).astype(np.uint16),
-        cell=_integers(cell),
-        cells=list(cells),
-        kinds=_integers([slot.kind for slot in slots]),
-        names=names,
-    )
-
-
-def _columns(tags: _Tags, tag: I64, readings: list[Reading]) -> _Columns:
-    order = tags.partition[tag].argsort(kind="stable")  # of 16-bit integers: a radix sort
-    gateway = [reading.gateway_time for reading in readings]
-    measured = [reading.source_time for reading in readings]
-    if None in measured:
-        measured = [late if early is None else early for early, late in zip(measured, gateway, strict=True)]
-    time = _integers(cast("list[int]", measured))[order]
-    gateway_time = _integers(gateway)[order]
-    hour = time // times.HOUR
-    hour[(time < times.EARLIEST) | (time - times.DAY > gateway_time)] = 0
-    quality = [reading.quality for reading in readings]
-    values, absent = _values(tags, [reading.value for reading in readings])
-    base_time = time[time.argmin()]
-    return _Columns(
-        tag=tag[order],
-        seq=order,
-        base_time=int(base_time),
-        time=time - base_time,
-        delay=gateway_time - time,
-        hour=hour,
-        quality=_integers(quality)[order] if any(quality) else None,
-        values=values[order],
-        absent=absent[order] if np.count_nonzero(absent) else None,
-    )
-
-
-def _values(tags: _Tags, values: list[Value]) -> tuple[F64 | Objects, Bools]:
-    """Return what `_Columns` says of `values`, and which are absent, in the order in which they were read."""
-    if not np.count_nonzero(tags.kinds):  # every one is a Kind.DOUBLE
+def _values(slots: Slots, values: list[Value]) -> tuple[F64, I64, list[str], Bools]:
+    """Return the values of double, of integer and boolean, and of text tags, and which are absent."""
+    if slots.plain:
         numbers = np.array(values, np.float64)  # makes None a NaN
         absent = np.isnan(numbers)
         for place in absent.nonzero()[0].tolist():
             absent[place] = values[place] is None
-        return numbers, absent
-    return np.array(values, np.object_), np.fromiter([value is None for value in values], np.bool_, len(values))
+        return numbers, _NOTHING, [], absent
+    objects: npt.NDArray[np.object_] = np.array(values, np.object_)
+    kinds = slots.kinds
+    whole = [0 if value is None else value for value in objects[(kinds == Kind.INTEGER) | (kinds == Kind.BOOLEAN)].tolist()]
+    texts = ["" if value is None else value for value in objects[kinds == Kind.TEXT].tolist()]
+    absent = np.fromiter([value is None for value in values], np.bool_, len(values))
+    return objects[kinds == Kind.DOUBLE].astype(np.float64), _integers(whole), texts, absent
 
 
-class _Share(NamedTuple):
-    """What one partition gets: the parts of a block.
+def _joined(parts: Sequence[Rows]) -> Rows:
+    """Return the readings of several parts, one part after the other; `slots` is the first one's."""
 
-    Attributes:
-        partition: which.
-        names: columns sources and tags, encoded.
-        longs: columns tag_source, tag_kind, tag, seq, time, delay, quality, integers and absent.
-        numbers, texts: these columns, encoded.
-    """
+    def filled(part: Rows, column: npt.NDArray[np.generic] | None) -> npt.NDArray[np.generic]:
+        return np.zeros(len(part), np.int64) if column is None else column
 
-    partition: int
-    names: bytes
-    longs: tuple[I64, ...]
-    numbers: bytes
-    texts: bytes
+    absent = np.concatenate([filled(part, part.absent) for part in parts]).astype(np.bool_)
+    quality = np.concatenate([filled(part, part.quality) for part in parts]).astype(np.int64)
+    return Rows(
+        slots=parts[0].slots,
+        time=np.concatenate([part.time for part in parts]),
+        gateway_time=np.concatenate([part.gateway_time for part in parts]),
+        quality=quality if np.count_nonzero(quality) else None,
+        numbers=np.concatenate([part.numbers for part in parts]),
+        integers=np.concatenate([part.integers for part in parts]),
+        texts=[text for part in parts for text in part.texts],
+        absent=absent if np.count_nonzero(absent) else None,
+    )
 
 
-def _shares(tags: _Tags, columns: _Columns) -> Iterator[_Share]:
-    """Cut tags and columns where the partition changes."""
-    partitions = list(tags.names)
-    tag_ends = tags.partition.searchsorted(partitions, "right").tolist()
-    ends = tags.partition[columns.tag].searchsorted(partitions, "right").tolist()
-    for partition, (tag, tag_end), (at, end) in zip(partitions, pairwise([0, *tag_ends]), pairwise([0, *ends]), strict=True):
-        cell = tags.cell[tag:tag_end]
-        mine = columns.tag[at:end]
-        numbers, integers, texts = _by_kind(tags, mine, columns.values[at:end])
-        yield _Share(
-            partition=partition,
-            names=tags.names[partition],
-            longs=(
-                cell - cell[0],
-                tags.kinds[tag:tag_end],
-                mine - tag,
-                columns.seq[at:end],
-                columns.time[at:end],
-                columns.delay[at:end],
-                _NOTHING if columns.quality is None or not np.count_nonzero(columns.quality[at:end]) else columns.quality[at:end],
-                integers,
-                _NOTHING if columns.absent is None else columns.absent[at:end].nonzero()[0],
-            ),
-            numbers=avro.doubles(numbers),
-            texts=avro.strings(texts),
+def _varying(plan: Arrangement, rows: Rows, base_time: int) -> list[I64]:
+    """Return the columns time, delay, quality, integers and absent of each share, one share after the other."""
+    time = (rows.time - base_time)[plan.order]
+    delay = (rows.gateway_time - rows.time)[plan.order]
+    quality = None if rows.quality is None else rows.quality[plan.order]
+    integers = rows.integers[plan.integers]
+    absent = None if rows.absent is None else rows.absent[plan.order]
+    columns: list[I64] = []
+    for share in plan.shares:
+        grades = _NOTHING if quality is None else quality[share.rows]
+        columns += (
+            time[share.rows],
+            delay[share.rows],
+            grades if np.count_nonzero(grades) else _NOTHING,
+            integers[share.integers],
+            _NOTHING if absent is None else absent[share.rows].nonzero()[0],
         )
+    return columns
 
 
-def _by_kind(tags: _Tags, tag: I64, values: F64 | Objects) -> tuple[F64, I64, list[str]]:
-    """Return the values of double, of integer and boolean, and of text tags."""
-    if values.dtype != np.object_:
-        return cast("F64", values), _NOTHING, []
-    kinds = tags.kinds[tag]
-    whole = [0 if value is None else value for value in values[(kinds == Kind.INTEGER) | (kinds == Kind.BOOLEAN)].tolist()]
-    texts = ["" if value is None else value for value in values[kinds == Kind.TEXT].tolist()]
-    return values[kinds == Kind.DOUBLE].astype(np.float64), _integers(whole), texts
-
-
-def _tallies(tags: _Tags, columns: _Columns) -> dict[int, tuple[Tally, ...]]:
-    """Return the counts of each partition's block."""
-    cell = tags.cell[columns.tag]
-    first, width = int(columns.hour[0]), len(tags.cells)
-    if not np.count_nonzero(columns.hour - first):
-        keys, counts = range(width), np.bincount(cell)
-    else:
-        found, counts = np.unique((columns.hour - first) * width + cell, return_counts=True)
-        keys = found.tolist()
-    tallies: dict[int, list[Tally]] = {partition: [] for partition, _ in tags.cells}
-    for key, count in zip(keys, counts.tolist(), strict=True):
-        partition, source = tags.cells[key % width]
-        tallies[partition].append(Tally(source, first + key // width, count))
-    return {partition: tuple(sorted(mine, key=_SOURCE_AND_HOUR)) for partition, mine in tallies.items()}
+def _tallies(plan: Arrangement, rows: Rows, base_time: int) -> dict[int, tuple[Tally, ...]]:
+    """Return the counts of each partition's block, by source and hour."""
+    latest, read = int(rows.time[rows.time.argmax()]), int(rows.gateway_time[rows.gateway_time.argmin()])
+    hour = times.hour_of(base_time)
+    if base_time >= times.EARLIEST and latest <= read + times.DAY and times.hour_of(latest) == hour:
+        return {share.partition: tuple([Tally(source, hour, count) for source, count in share.cells]) for share in plan.shares}
+    hours = rows.time // times.HOUR
+    hours[(rows.time < times.EARLIEST) | (rows.time - times.DAY > rows.gateway_time)] = 0
+    hours = hours[plan.order]
+    tallies = {}
+    for share in plan.shares:
+        found, counts = np.unique(np.stack([plan.sources[share.rows], hours[share.rows]]), axis=1, return_counts=True)
+        cells = [Tally(plan.names[source], hour, count) for (source, hour), count in zip(found.T.tolist(), counts.tolist(), strict=True)]
+        tallies[share.partition] = tuple(sorted(cells, key=lambda tally: (tally.source, tally.hour)))
+    return tallies

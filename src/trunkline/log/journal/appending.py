@@ -146,20 +146,27 @@ def _pack(records: Sequence[Record], now: int) -> Packed:
 
 def store_runs(db: sqlite3.Connection, runs: Sequence[Run], reserve: Callable[[int], None]) -> Positions:
     """Insert prepared batches inside a transaction; return the next offset of each partition touched."""
+    if not runs:
+        return {}
+    lanes = [run.lane for run in runs]
+    known = {row[0]: row[1:] for row in db.execute(schema.SELECT_LANES, (min(lanes), max(lanes)))}
     positions: Positions = {}
+    rows: list[tuple[int | bytes, ...]] = []
+    moves: list[tuple[int, ...]] = []
     for run in runs:
-        row = db.execute(schema.SELECT_LANE, (run.lane,)).fetchone()
-        if row is None:
+        if run.lane not in known:
             raise Damaged(f"the lane of {run.at.topic}/{run.at.partition} is missing")
-        first, offset, size = row
+        first, offset, size, revision = known[run.lane]
         reserve(offset + run.count)
         for batch in run.batches:
             rowid = place(run.lane, offset)
-            crc = schema.batch_crc(rowid, *batch.head, batch.codec, batch.crc)
-            db.execute(schema.INSERT_BATCH, (rowid, *batch.head, crc, batch.codec, batch.frame))
+            rows.append((rowid, *batch.head, schema.batch_crc(rowid, *batch.head, batch.codec, batch.crc), batch.codec, batch.frame))
             offset += batch.length
-        db.execute(schema.UPDATE_LANE, (run.lane, first, offset, size + run.size))
+        seal = schema.seal("lane", run.lane, first, offset, size + run.size, revision + 1)
+        moves.append((run.lane, offset, size + run.size, revision + 1, seal))
         positions[run.at] = offset
+    db.executemany(schema.INSERT_BATCH, rows)
+    db.executemany(schema.MOVE_LANE, moves)
     return positions
 
 

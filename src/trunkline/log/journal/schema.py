@@ -163,6 +163,9 @@ SELECT_BATCH: Final = f"SELECT {BATCH_COLUMNS} FROM batch WHERE id = ?"  # noqa:
 SELECT_LANE: Final = "SELECT first, next, bytes FROM lane WHERE lane = ?"
 UPDATE_LANE: Final = """
     UPDATE lane SET first = ?2, next = ?3, bytes = ?4, rev = rev + 1, seal = seal('lane', lane, ?2, ?3, ?4, rev + 1) WHERE lane = ?1"""
+#: The lanes of an append, read at once and written at once: their seals come from Python, which is cheaper than a call back out of SQLite.
+SELECT_LANES: Final = "SELECT lane, first, next, bytes, rev FROM lane WHERE lane BETWEEN ? AND ?"
+MOVE_LANE: Final = "UPDATE lane SET next = ?2, bytes = ?3, rev = ?4, seal = ?5 WHERE lane = ?1"
 INSERT_LANE: Final = "INSERT INTO lane VALUES (?1, ?2, ?3, ?4, 1, seal('lane', ?1, ?2, ?3, ?4, 1))"
 
 SET_TOPIC: Final = """
