@@ -183,7 +183,7 @@ def test_stale_commands_leave_the_log_within_hours() -> None:
 
 
 def test_both_ends_of_the_journal_get_their_topics(layout: Layout, tmp_path: Path) -> None:
-    config = LogConfig(layout=layout.name, partitions=4)  # type: ignore[arg-type] # a name of TABLES
+    config = LogConfig(layout=layout.name, partitions=4)
     assert layout_of(config) == layout
     site, edge = open_site_log(config, tmp_path), open_edge_journal(config, tmp_path, "g1")
     try:

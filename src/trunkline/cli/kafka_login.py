@@ -1,6 +1,7 @@
 """With which login a command reaches the brokers, and what it needs there."""
 
 import dataclasses
+import logging
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from trunkline.config.loading import Site
 from trunkline.log.kafka.admin import ClusterAdmin
-from trunkline.log.kafka.settings import client_settings
+from trunkline.log.kafka.settings import Connection
 
 Login = Annotated[
     str,
@@ -25,6 +26,7 @@ def secret_name(user: str) -> str:
 
 def logged_in(site: Site, user: str) -> Site:
     """Return the site with another login to its brokers; the same site where it has none, or no other was asked for."""
+    logging.getLogger("trunkline.kafka").setLevel(logging.CRITICAL)  # a command tells what is wrong in one sentence, not at every try
     security = site.config.log.security
     name = user or ("admin" if (site.secrets.directory / secret_name("admin")).is_file() else "")
     if security is None or not name or name == security.username:
@@ -37,4 +39,5 @@ def logged_in(site: Site, user: str) -> Site:
 
 def cluster_admin(site: Site) -> ClusterAdmin:
     """Return the administration of the site's brokers. Raises Misconfigured when a secret or a file is missing."""
-    return ClusterAdmin(AdminClient(client_settings(site.config.log, site.secrets)))
+    connection = Connection(site.config.log, site.secrets)
+    return ClusterAdmin(AdminClient(connection.of_client()), connection)

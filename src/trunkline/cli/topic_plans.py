@@ -149,10 +149,11 @@ def _others(readers: list[str] | None, producers: list[str] | None, mirrors: lis
 def _looked(file: Path, asked: Asked, login: str) -> tuple[Site, Plan]:
     with telling():
         site = logged_in(load(file), login)
-        return site, _journal_plan(site) if site.config.log.engine == "journal" else _cluster_plan(site, asked)
+        return site, _journal_plan(site) if site.config.log.engine == "journal" else cluster_plan(site, asked)
 
 
-def _cluster_plan(site: Site, asked: Asked) -> Plan:
+def cluster_plan(site: Site, asked: Asked) -> Plan:
+    """Compare a site's brokers with the catalogue. Raises RetryLater while they are away, Misconfigured when they refuse."""
     config = site.config.log
     layout = layout_of(config)
     secured = config.security is not None

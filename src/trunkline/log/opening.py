@@ -1,11 +1,18 @@
 """Opening the site log that the site file names."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.journal.journal import Journal
+from trunkline.log.port import Log, Topic
 from trunkline.log.topics import Layout
 from trunkline.model import times
+
+if TYPE_CHECKING:
+    from trunkline.log.kafka.engine import KafkaLog
 
 
 def layout_of(config: LogConfig) -> Layout:
@@ -25,15 +32,59 @@ def site_journal(data_dir: Path) -> Path:
     return data_dir / "site" / "journal.db"
 
 
-def open_site_log(config: LogConfig, data_dir: Path) -> Journal:
-    """Open the site log, creating its topics. Raises Misconfigured when its partitions differ from the configuration (PD-18)."""
+def open_site_log(config: LogConfig, data_dir: Path, secrets: SecretStore | None = None, *, look: bool = True) -> Log:
+    """Open the site log.
+
+    The journal, and Kafka in the profile 'development', create the topics that are missing; elsewhere `trunkline topics apply` does.
+
+    Args:
+        config: its section of the site file.
+        data_dir: where an embedded log lies.
+        secrets: resolves Kafka's password; relative paths of certificates start at its base.
+        look: False opens Kafka without looking at its topics, and so without a broker.
+
+    Raises:
+        Misconfigured: its partitions differ from the configuration (PD-18), or it cannot be opened with these settings.
+        RetryLater: it cannot be opened now.
+    """
+    topics = layout_of(config).catalogue(retention_of(config))
+    if config.engine == "kafka":
+        return _open_kafka(config, topics if look else (), secrets)
     journal = Journal(site_journal(data_dir))
     try:
-        journal.create(layout_of(config).catalogue(retention_of(config)))
+        journal.create(topics)
     except BaseException:
         journal.close()
         raise
     return journal
+
+
+def _open_kafka(config: LogConfig, topics: Sequence[Topic], secrets: SecretStore | None) -> "KafkaLog":
+    from trunkline.log.kafka.engine import KafkaLog  # noqa: PLC0415 - the client is loaded where Kafka is used
+
+    log = KafkaLog(config, secrets)
+    try:
+        if topics and log.missing(topics) and config.profile == "development":
+            _create(config, secrets)
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
+def _create(config: LogConfig, secrets: SecretStore | None) -> None:
+    """Create what is missing as `trunkline topics apply` would."""
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
+
+    from trunkline.log.kafka.admin import ClusterAdmin  # noqa: PLC0415
+    from trunkline.log.kafka.plan import Plan, plan_topics, wanted_topics  # noqa: PLC0415
+    from trunkline.log.kafka.settings import Connection  # noqa: PLC0415
+
+    connection = Connection(config, secrets)
+    admin = ClusterAdmin(AdminClient(connection.of_client()), connection)
+    wanted = wanted_topics(layout_of(config), config.profile, retention_of(config))
+    plan = plan_topics(wanted, admin.look(topic.name for topic in wanted))
+    admin.apply(Plan([step for step in plan.steps if step.action == "create topic"]), lambda _: "", lambda _: None)
 
 
 def open_edge_journal(config: LogConfig, data_dir: Path, gateway: str) -> Journal:

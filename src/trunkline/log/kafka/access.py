@@ -170,15 +170,16 @@ def _bookkeeping(user: User) -> Iterator[Grant]:
     yield Grant("topic", "mm2-", keeping, "prefixed")
     yield Grant("topic", "heartbeats", keeping)
     yield Grant("topic", "edge.checkpoints.internal", keeping)
-    yield Grant("group", user.name, frozenset({"read"}), "prefixed")
+    yield from _groups(user.name)
+    yield from _groups(f"{user.name}.", pattern="prefixed")
     yield Grant("cluster", CLUSTER, frozenset({"describe"}))
 
 
 def _admin() -> Iterator[Grant]:
-    yield Grant("topic", "*", SUPPORTED["topic"] - {"describe"})
-    yield Grant("group", "*", SUPPORTED["group"] - {"describe"})
+    yield Grant("topic", "*", frozenset({"read", "write", "create", "delete", "alter", "alter-configs"}))
+    yield Grant("group", "*", frozenset({"read", "delete"}))
     yield Grant("transactional-id", "*", frozenset({"describe"}))
-    yield Grant("cluster", CLUSTER, frozenset({"create", "alter", "describe", "describe-configs", "alter-configs"}))
+    yield Grant("cluster", CLUSTER, frozenset({"create", "alter", "alter-configs"}))
 
 
 def _merged(parts: Iterable[Grant]) -> tuple[Grant, ...]:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
     AclPermissionType,
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -28,13 +29,15 @@ from confluent_kafka.admin import (
 )
 
 from trunkline.log.kafka.access import CLUSTER, Operation, Pattern, Resource
+from trunkline.log.kafka.errors import explain
 from trunkline.log.kafka.plan import Cluster, KafkaTopic, Plan, Rule, Step
-from trunkline.log.kafka.settings import explain
-from trunkline.model.errors import RetryLater
+from trunkline.log.kafka.settings import Connection
+from trunkline.model.errors import RetryLater, TrunklineError
 
 T = TypeVar("T")
 
 _REQUEST_SECONDS: Final = 30.0
+_FIRST_SECONDS: Final = 3.0
 _SEEN_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.1
 _ITERATIONS: Final = 8192
@@ -67,22 +70,22 @@ _OPERATION_OF: Final = {kind: operation for operation, kind in OPERATIONS.items(
 class ClusterAdmin:
     """A cluster as an administrator sees it.
 
-    Every method raises what `trunkline.log.kafka.settings.explain` makes of a refusal: Misconfigured for missing rights and wrong
+    Every method raises what `trunkline.log.kafka.errors.explain` makes of a refusal: Misconfigured for missing rights and wrong
     settings, RetryLater while no broker answers.
 
     Args:
         client: connected with an administrator's login.
+        connection: what the client was made with; knows why a login fails.
     """
 
-    def __init__(self, client: AdminClient) -> None:
+    def __init__(self, client: AdminClient, connection: Connection | None = None) -> None:
         self._client = client
+        self._connection = connection
+        self._timeout = connection.timeout if connection else _REQUEST_SECONDS
 
     def look(self, topics: Iterable[str], users: Sequence[str] = ()) -> Cluster:
         """Return what the cluster holds of these topics and users."""
-        try:
-            metadata = self._client.list_topics(timeout=_REQUEST_SECONDS)
-        except KafkaException as error:
-            raise explain(error.args[0]) from error
+        metadata = self._metadata()
         present = [name for name in topics if name in metadata.topics and metadata.topics[name].error is None]
         settings = self._settings(present)
         found = {}
@@ -94,7 +97,7 @@ class ClusterAdmin:
             brokers=len(metadata.brokers),
             topics=found,
             users=self._users(users) if users else None,
-            rules=self._rules({f"User:{name}" for name in users}) if users else None,
+            rules=self._rules({f"User:{name}" for name in users}) if users and self._has_authorizer(min(metadata.brokers)) else None,
         )
 
     def apply(self, plan: Plan, password: Callable[[str], str], told: Callable[[Step], None]) -> None:
@@ -121,9 +124,9 @@ class ClusterAdmin:
 
     def groups(self) -> dict[str, str]:
         """Return every consumer group that this login may see, with its state."""
-        found = _result(self._client.list_consumer_groups(request_timeout=_REQUEST_SECONDS))
+        found = self._result(self._client.list_consumer_groups(request_timeout=_REQUEST_SECONDS), "list the groups")
         if found.errors and not found.valid:
-            raise explain(found.errors[0].args[0])
+            raise self._explain(found.errors[0], "list the groups")
         return {listing.group_id: listing.state.name.lower() for listing in found.valid}
 
     def set_password(self, user: str, password: str) -> None:
@@ -131,7 +134,7 @@ class ClusterAdmin:
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS)
         alterations: list[UserScramCredentialAlteration] = [UserScramCredentialUpsertion(user, info, password.encode())]
         for future in self._client.alter_user_scram_credentials(alterations, request_timeout=_REQUEST_SECONDS).values():
-            _result(future)
+            self._result(future, f"set the password of {user}")
         self._until(lambda: user in (self._users([user]) or ()), f"user {user}")
 
     def _create(self, step: Step) -> None:
@@ -141,7 +144,7 @@ class ClusterAdmin:
             error = future.exception()
             # somebody else created it meanwhile: what differs from the plan is found by the next look
             if not (isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS):
-                _result(future)
+                self._result(future, f"create topic {step.subject}", step.subject)
         self._until(lambda: self._has_leaders(step.subject, step.partitions), f"topic {step.subject}")
 
     def _has_leaders(self, topic: str, partitions: int) -> bool:
@@ -152,19 +155,19 @@ class ClusterAdmin:
         entries = [ConfigEntry(key, new, incremental_operation=AlterConfigOpType.SET) for key, (_, new) in step.changes.items()]
         resource = ConfigResource(ResourceType.TOPIC, step.subject, incremental_configs=entries)
         for future in self._client.incremental_alter_configs([resource], request_timeout=_REQUEST_SECONDS).values():
-            _result(future)
+            self._result(future, f"change the settings of topic {step.subject}", step.subject)
         wanted = {key: new for key, (_, new) in step.changes.items()}
         self._until(lambda: wanted.items() <= self._settings([step.subject])[step.subject].items(), f"settings of {step.subject}")
 
     def _grant(self, rules: Sequence[Rule]) -> None:
         for future in self._client.create_acls([_binding(rule) for rule in rules], request_timeout=_REQUEST_SECONDS).values():
-            _result(future)
+            self._result(future, "grant rights")
         principals = {rule.principal for rule in rules}
         self._until(lambda: set(rules) <= (self._rules(principals) or frozenset()), "the access list")
 
     def _revoke(self, rules: Sequence[Rule]) -> None:
         for future in self._client.delete_acls([_filter(rule) for rule in rules], request_timeout=_REQUEST_SECONDS).values():
-            _result(future)
+            self._result(future, "take rights away")
         principals = {rule.principal for rule in rules}
         self._until(lambda: not set(rules) & (self._rules(principals) or frozenset()), "the access list")
 
@@ -173,10 +176,11 @@ class ClusterAdmin:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
         futures = self._client.describe_configs(resources, request_timeout=_REQUEST_SECONDS)
-        return {
-            resource.name: {name: entry.value for name, entry in _result(future).items() if entry.value is not None}
-            for resource, future in futures.items()
-        }
+        found = {}
+        for resource, future in futures.items():
+            entries = self._result(future, f"ask for the settings of topic {resource.name}", resource.name)
+            found[resource.name] = {name: entry.value for name, entry in entries.items() if entry.value is not None}
+        return found
 
     def _users(self, names: Sequence[str]) -> frozenset[str] | None:
         """Return which of the users there are; None when this login may not ask."""
@@ -191,13 +195,13 @@ class ClusterAdmin:
                 if code in (KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.UNSUPPORTED_VERSION):
                     return None
                 if code != KafkaError.RESOURCE_NOT_FOUND:
-                    raise explain(error.args[0]) from error
+                    raise self._explain(error, f"ask for user {name}") from error
             else:
                 found.add(name)
         return frozenset(found)
 
     def _rules(self, principals: Iterable[str]) -> frozenset[Rule] | None:
-        """Return the access list of these principals; None without an authorizer, or when this login may not ask."""
+        """Return the access list of these principals; None when this login may not ask."""
         anything: Any = None  # the client takes None for 'whatever it is'; its annotations do not say so
         everything = AclBindingFilter(
             ResourceType.ANY, anything, ResourcePatternType.ANY, anything, anything, AclOperation.ANY, AclPermissionType.ANY
@@ -206,11 +210,43 @@ class ClusterAdmin:
         try:
             bindings = future.result()
         except KafkaException as error:
-            if error.args[0].code() in (KafkaError.SECURITY_DISABLED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+            if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
                 return None
-            raise explain(error.args[0]) from error
+            raise self._explain(error, "ask for the access list") from error
         wanted = set(principals)
         return frozenset(rule for binding in bindings if binding.principal in wanted for rule in _rules_of(binding))
+
+    def _has_authorizer(self, broker: int) -> bool:
+        """Return whether rights are looked at. Brokers without an authorizer answer questions for access lists with empty ones."""
+        resource = ConfigResource(ResourceType.BROKER, str(broker))
+        (future,) = self._client.describe_configs([resource], request_timeout=_REQUEST_SECONDS).values()
+        entry = self._result(future, f"ask for the settings of broker {broker}").get("authorizer.class.name")
+        return entry is not None and bool(entry.value)
+
+    def _metadata(self) -> ClusterMetadata:
+        """Ask for brokers and topics. A login that is refused is known after the first, short wait."""
+        try:
+            return self._client.list_topics(timeout=_FIRST_SECONDS)
+        except KafkaException as error:
+            told = self._explain(error, "reach the cluster")
+            if not isinstance(told, RetryLater):
+                raise told from error
+        try:
+            return self._client.list_topics(timeout=self._timeout)
+        except KafkaException as error:
+            raise self._explain(error, "reach the cluster") from error
+
+    def _result(self, future: "Future[T]", doing: str, resource: str = "") -> T:
+        try:
+            return future.result()
+        except KafkaException as error:
+            raise self._explain(error, doing, resource) from error
+
+    def _explain(self, error: KafkaException, doing: str, resource: str = "") -> TrunklineError:
+        if self._connection is None:
+            return explain(error, doing=doing, resource=resource)
+        self._client.poll(0)  # lets the client tell why a login fails
+        return self._connection.explain(error, doing, resource)
 
     def _until(self, seen: Callable[[], bool], what: str) -> None:
         """Look until `seen` holds as often in a row as there are brokers, for each look may ask another one."""
@@ -256,10 +292,3 @@ def _filter(rule: Rule) -> AclBindingFilter:
         OPERATIONS[rule.operation],
         AclPermissionType.ALLOW,
     )
-
-
-def _result(future: "Future[T]") -> T:
-    try:
-        return future.result()
-    except KafkaException as error:
-        raise explain(error.args[0]) from error
