@@ -63,17 +63,26 @@ def known_shape(directory: Path) -> Shape | None:
         raise Misconfigured(f"{file} is damaged ({error}): remove {directory} to begin anew; its data goes with it") from error
 
 
-def choose_shape(directory: Path, nodes: Nodes, *, secured: bool, port: int) -> Shape:
+def choose_shape(directory: Path, nodes: Nodes, *, secured: bool, port: int, clients: Sequence[int] = ()) -> Shape:
     """Return the folder's shape; the first time it is chosen, ports from `port` on.
+
+    Args:
+        directory: the folder.
+        nodes: how many brokers.
+        secured: with TLS and passwords.
+        port: the first port to try.
+        clients: ports for clients, one a node, where a site file names them already.
 
     Raises:
         Misconfigured: the folder was made for another shape, or there are not enough free ports.
     """
     if found := known_shape(directory):
         if (found.nodes, found.secured) != (nodes, secured):
-            raise Misconfigured(f"{directory} was made for {found.words}: choose another --dir, or remove it with its data")
+            raise Misconfigured(f"{directory} was made for {found.words}: choose another folder, or remove it with its data")
+        if clients and list(clients) != [client for client, _, _ in found.ports]:
+            raise Misconfigured(f"the brokers of {directory} listen at {found.bootstrap}: name these, or remove it with its data")
         return found
-    ports = _free_ports(port, nodes)
+    ports = [*clients, *_free_ports(port, _LISTENERS * nodes - len(clients))]
     shape = Shape(nodes, secured, tuple((ports[node], ports[nodes + node], ports[2 * nodes + node]) for node in range(nodes)))
     directory.mkdir(parents=True, exist_ok=True)
     fresh = directory / "cluster.json.new"
@@ -163,8 +172,8 @@ def _password(directory: Path, user: str) -> str:
     return SecretStore(file.parent, directory).resolve(f"${{secret:{file.name}}}")
 
 
-def _free_ports(first: int, nodes: int) -> Sequence[int]:
-    found = list(islice((port for port in range(first, 65536) if is_free(port)), _LISTENERS * nodes))
-    if len(found) < _LISTENERS * nodes:
+def _free_ports(first: int, count: int) -> Sequence[int]:
+    found = list(islice((port for port in range(first, 65536) if is_free(port)), count))
+    if len(found) < count:
         raise Misconfigured(f"there are not enough free ports from {first} on: choose another --port")
     return found

@@ -39,8 +39,11 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three brokers, secured; `client_settings()` is the administrator's, other users are made by him."""
     directory = tmp_path_factory.mktemp("secured-kafka")
-    with Cluster(directory, 3, secure(directory, 3), settings=IMPATIENT) as cluster:
-        yield cluster
+    cluster = Cluster(directory, 3, secure(directory, 3), settings=IMPATIENT)
+    cluster.start()
+    yield cluster
+    for broker in cluster.brokers:  # in order it takes six seconds, and nobody wants what they have
+        broker.kill()
 
 
 @pytest.fixture
