@@ -110,3 +110,28 @@ def test_the_authority_is_replaced(pki: Path) -> None:
     assert trunkline("pki", "renew", pki).code == 0
     assert trunkline("pki", "successor", "retire", pki).code == 0
     assert trunkline("pki", "check", pki).code == 0
+
+
+def test_a_site_gets_its_credentials(pki: Path, tmp_path: Path) -> None:
+    """PD-14: a password and a certificate for every gateway and service, made once and shown nowhere."""
+    site = tmp_path / "site.yaml"
+    site.write_text("site: plant01\ndata_dir: .\ngateways: [{id: g1}, {id: g2}]\n")
+    said = trunkline("pki", "provision", pki, site)
+    assert said.code == 0
+    names = {"gateway-g1", "gateway-g2", "validate", "historian", "api", "site", "admin"}
+    assert {path.name for path in (tmp_path / "secrets").iterdir()} == {f"kafka-{name}" for name in names}
+    assert {path.stem for path in pki.glob("*.pem")} == names | {"ca"}
+    assert "gateway-g1: new password, new certificate" in said.text
+    kept = {path: path.read_bytes() for path in (tmp_path / "secrets").iterdir()}
+    assert not any(secret.decode() in said.text for secret in kept.values())
+    assert "gateway-g1: kept password, kept certificate" in trunkline("pki", "provision", pki, site).text
+    assert {path: path.read_bytes() for path in (tmp_path / "secrets").iterdir()} == kept
+
+
+def test_a_site_without_brokers_has_nothing_to_reload(pki: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("site: plant01\n")
+    for arguments in (("reload", pki, site), ("password", site, "admin")):
+        said = trunkline("pki", *arguments)
+        assert said.code == 2
+        assert "its log is not a secured Kafka" in said.text

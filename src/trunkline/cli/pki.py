@@ -1,4 +1,4 @@
-"""`trunkline pki`: certificates of brokers, gateways and services."""
+"""`trunkline pki`: certificates and passwords of brokers, gateways and services."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import typer
 from cryptography.hazmat.primitives.hashes import SHA256
 from rich.table import Table
 
+from trunkline.cli import pki_site
 from trunkline.cli.output import complain, emit, fail, people, plain
 from trunkline.config.secrets import SecretStore, references
 from trunkline.model.errors import Misconfigured
@@ -19,9 +20,11 @@ from trunkline.security.pki.errors import CertificateProblem
 from trunkline.security.pki.files import read_certificates
 from trunkline.security.pki.renewal import Standing, State, left_behind, renew_all, survey
 
-app = typer.Typer(help="Certificates of brokers, gateways and services.", no_args_is_help=True)
+app = typer.Typer(help="Certificates and passwords of brokers, gateways and services.", no_args_is_help=True)
 successor_app = typer.Typer(help="Replace the authority without a stop: prepare, activate, retire.", no_args_is_help=True)
 app.add_typer(successor_app, name="successor")
+app.command("password")(pki_site.password)
+app.command("reload")(pki_site.reload_brokers)
 
 Directory = Annotated[Path, typer.Argument(help="directory of the authority", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object per certificate, then a summary")]
@@ -71,6 +74,12 @@ def issue(
         return authority.issue(name, hosts=host or (), server=server, valid=timedelta(days=days)).write(path)
 
     people.print(f"issued [bold]{plain(_mended(run))}[/]: key, certificate and authority", soft_wrap=True)
+
+
+@app.command()
+def provision(directory: Directory, file: pki_site.File, passphrase: Passphrase = "") -> None:
+    """Give every gateway and service of a site a password and a client certificate; what is there is kept, and nothing is shown."""
+    _mended(lambda: pki_site.provision(file, directory, _secret(directory, passphrase)))
 
 
 @app.command()
