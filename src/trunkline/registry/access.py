@@ -6,6 +6,7 @@ import hmac
 import os
 import secrets
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -55,17 +56,16 @@ def _create(file: Path) -> None:
     """Make the file whole or not at all, once, whoever else is about to."""
     if file.exists():
         return
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(f"{_USER}:{secrets.token_urlsafe(_SECRET_BYTES)}\n")
-        out.flush()
-        os.fsync(out.fileno())
+    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # readable by its owner only
     try:
+        with os.fdopen(descriptor, "w") as out:
+            out.write(f"{_USER}:{secrets.token_urlsafe(_SECRET_BYTES)}\n")
+            out.flush()
+            os.fsync(out.fileno())
         with suppress(FileExistsError):
             os.link(draft, file)
     finally:
-        draft.unlink()
+        Path(draft).unlink()
 
 
 class Guard:

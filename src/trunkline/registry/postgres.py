@@ -36,8 +36,8 @@ class PostgresDatabase:
         conninfo: PostgreSQL connection string.
 
     Raises:
-        RetryLater: the server is away.
-        Misconfigured: it refuses this user or database.
+        RetryLater: the server is away, or refuses the login.
+        Misconfigured: this user may not create the schema.
     """
 
     def __init__(self, conninfo: str) -> None:
@@ -110,6 +110,6 @@ class PostgresDatabase:
 
 
 def _meaning(error: psycopg.Error) -> Misconfigured | RetryLater:
+    """A refused login has no code that tells it from a server that is away: both are said in PostgreSQL's words and tried again."""
     text = f"the schema registry's PostgreSQL: {str(error).strip()}"
-    wrong = (psycopg.errors.InvalidPassword, psycopg.errors.InvalidAuthorizationSpecification, psycopg.errors.InvalidCatalogName)
-    return Misconfigured(text) if isinstance(error, (*wrong, psycopg.errors.InsufficientPrivilege)) else RetryLater(text)
+    return Misconfigured(text) if isinstance(error, psycopg.errors.InsufficientPrivilege) else RetryLater(text)
