@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -10,6 +12,9 @@ from confluent_kafka.admin import AdminClient
 from trunkline.config.loading import Site
 from trunkline.log.kafka.admin import ClusterAdmin
 from trunkline.log.kafka.settings import Connection
+from trunkline.log.opening import open_site_log
+from trunkline.log.port import Log
+from trunkline.security.kafka_credentials import secret_name
 
 Login = Annotated[
     str,
@@ -17,11 +22,6 @@ Login = Annotated[
         "--as", help="log in as this user, with the secret kafka-USER; default: 'admin' where its secret is here, else the site's own"
     ),
 ]
-
-
-def secret_name(user: str) -> str:
-    """Return what a user's password is called among the site's secrets."""
-    return f"kafka-{user}"
 
 
 def logged_in(site: Site, user: str) -> Site:
@@ -35,6 +35,16 @@ def logged_in(site: Site, user: str) -> Site:
     other = security.model_copy(update={"username": name, "password": reference})
     log = site.config.log.model_copy(update={"security": other})
     return dataclasses.replace(site, config=site.config.model_copy(update={"log": log}))
+
+
+@contextmanager
+def browsing(site: Site) -> Iterator[Log]:
+    """Open the site log as it is, for a while: a login that may see a few topics only sees those, and nothing is created on brokers."""
+    log = open_site_log(site.config.log, site.data_dir, site.secrets, look=False)
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def cluster_admin(site: Site) -> ClusterAdmin:

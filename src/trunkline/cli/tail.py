@@ -9,11 +9,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from trunkline.cli.kafka_login import Login, logged_in
+from trunkline.cli.kafka_login import Login, browsing, logged_in
 from trunkline.cli.moment import moment
 from trunkline.cli.output import emit, people, plain
 from trunkline.cli.telling import telling
-from trunkline.cli.wiring import site_log
 from trunkline.config.loading import load
 from trunkline.log.following import Start, follow, partitions_of, positions_at, read_between, read_last
 from trunkline.log.port import Log, StoredRecord
@@ -44,7 +43,7 @@ def tail(
         site = logged_in(load(file), login)
         chosen = Chosen(key, decode=decode)
         wanted = limit if limit is not None else (None if follow_on else _LIMIT)
-        with site_log(site) as log:
+        with browsing(site) as log:
             shown = _show(_records(log, topic, begin, partition, wanted, chosen.matches, follow_on=follow_on), chosen, as_json=as_json)
     if not as_json and not follow_on:
         people.print(f"{shown:,} record{'s' if shown != 1 else ''}" if shown else "no such records")

@@ -1,14 +1,13 @@
 """`trunkline topics plan|apply|drift`: topics, users and access lists from the catalogue to the log (P-90, P-91, P-93, PD-13)."""
 
 import dataclasses
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from trunkline.cli.kafka_login import Login, cluster_admin, logged_in, secret_name
+from trunkline.cli.kafka_login import Login, cluster_admin, logged_in
 from trunkline.cli.output import emit, people, plain
 from trunkline.cli.telling import telling
 from trunkline.config.kafka import Profile
@@ -19,8 +18,8 @@ from trunkline.log.kafka.access import User, site_users
 from trunkline.log.kafka.admin import ClusterAdmin
 from trunkline.log.kafka.plan import Plan, Step, describe, plan_journal, plan_rules, plan_topics, plan_users, wanted_topics
 from trunkline.log.opening import layout_of, retention_of, site_journal
-
-_PASSWORD_BYTES = 32
+from trunkline.security.kafka_credentials import provision, secret_name
+from trunkline.security.kafka_credentials import rotate as rotate_password
 
 SiteFile = Annotated[Path, typer.Argument(help="the site file")]
 ProfileName = Annotated[Profile | None, typer.Option(help="copies of each record: one or three; default: the site file's 'log.profile'")]
@@ -125,17 +124,16 @@ def apply(
 
 def password_of(store: SecretStore, user: str) -> str:
     """Return a user's password, made and stored (0600) the first time it is asked for; it is never printed."""
-    reference = "${secret:" + secret_name(user) + "}"
-    if not (store.directory / secret_name(user)).is_file():
-        store.put(secret_name(user), secrets.token_urlsafe(_PASSWORD_BYTES))
-    return store.resolve(reference)
+    (provided,) = provision(store, [user])
+    return store.resolve("${secret:" + provided.file.name + "}")
 
 
 def give_another_password(admin: ClusterAdmin, store: SecretStore, user: str) -> None:
-    """Replace a user's password on the cluster and in the secrets; services that use it read it at their next start."""
-    fresh = secrets.token_urlsafe(_PASSWORD_BYTES)
-    admin.set_password(user, fresh)
-    store.put(secret_name(user), fresh, overwrite=True)
+    """Replace a user's password on the cluster and in the secrets, where a first one may be missing."""
+    if (store.directory / secret_name(user)).is_file():
+        rotate_password(store, user, admin.set_password)
+    else:
+        admin.set_password(user, password_of(store, user))
 
 
 def _others(readers: list[str] | None, producers: list[str] | None, mirrors: list[str] | None) -> tuple[User, ...]:
@@ -153,6 +151,7 @@ def _looked(file: Path, asked: Asked, login: str) -> tuple[Site, Plan]:
 
 
 def cluster_plan(site: Site, asked: Asked) -> Plan:
+    """Return what a site's brokers lack of its catalogue; the site is logged in as administrator. Raises Misconfigured, RetryLater."""
     """Compare a site's brokers with the catalogue. Raises RetryLater while they are away, Misconfigured when they refuse."""
     config = site.config.log
     layout = layout_of(config)

@@ -6,11 +6,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from trunkline.cli.kafka_login import Login, cluster_admin, logged_in
+from trunkline.cli.kafka_login import Login, browsing, cluster_admin, logged_in
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.telling import telling
 from trunkline.cli.topic_plans import apply, drift, plan
-from trunkline.cli.wiring import site_log
 from trunkline.config.loading import Site, load
 from trunkline.log.following import require
 from trunkline.log.journal.journal import Journal
@@ -34,7 +33,7 @@ def list_topics(file: SiteFile, login: Login = "", as_json: AsJson = False) -> N
     with telling():
         site = logged_in(load(file), login)
         layout = layout_of(site.config.log)
-        with site_log(site) as log:
+        with browsing(site) as log:
             rows = [_row(log, name, layout.spec(name)) for name in sorted(log.topics())]
     missing = [spec.name for spec in layout.specs() if spec.name not in {row["topic"] for row in rows}]
     if as_json:
@@ -71,7 +70,7 @@ def show(file: SiteFile, topic: TopicName, login: Login = "", as_json: AsJson = 
     """Show one topic: who answers for it, partitions, offsets, settings, and how far each group has read it."""
     with telling():
         site = logged_in(load(file), login)
-        with site_log(site) as log:
+        with browsing(site) as log:
             require(log, topic)
             found = _row(log, topic, spec := layout_of(site.config.log).spec(topic))
             found["readers"] = list(spec.readers) if spec else []
@@ -114,7 +113,7 @@ def groups(file: SiteFile, login: Login = "", as_json: AsJson = False) -> None:
     """Show how far each group has read each topic, and how much lies before it."""
     with telling():
         site = logged_in(load(file), login)
-        with site_log(site) as log:
+        with browsing(site) as log:
             rows = _lags(site, log)
     if as_json:
         for row in rows:
@@ -172,7 +171,7 @@ def produce(
             )
         if not yes and not typer.confirm(f"Write {len(record.value):,} bytes to {topic} of site {site.name}?", err=True):
             fail("nothing was written", 1)
-        with site_log(site) as log:
+        with browsing(site) as log:
             (at, following), *_ = log.append(topic, [record]).items()
     if as_json:
         emit({"topic": at.topic, "partition": at.partition, "offset": following - 1, "at": times.to_iso(times.now())})

@@ -41,6 +41,8 @@ PURPOSES: Final[Mapping[Principal, str]] = {
     "mirror": "MirrorMaker 2 of an edge with a Kafka of its own: `mirror-NAME`",
     "admin": "people who run the cluster, and `trunkline topics`",
 }
+#: The user of role `site`, where one machine runs everything under one principal.
+SITE_USER: Final = "site"
 _SITE: Final[tuple[Role, ...]] = ("gateway", "validate", "historian", "api")
 #: Consumer groups of the platform's own steps: role and group have one name.
 _STEPS: Final[tuple[Role, ...]] = ("validate", "historian")
