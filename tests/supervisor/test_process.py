@@ -55,6 +55,21 @@ def test_a_role_may_let_others_go_first(tmp_path: Path) -> None:
     assert role.stop(10.0)
 
 
+def test_a_role_may_wait_for_a_file_at_its_first_start(tmp_path: Path) -> None:
+    ready = tmp_path / "kafka.ready"
+    role = RoleProcess("worker", ["sleep", "600"], tmp_path / "role.log", after=ready)
+    for _ in range(3):
+        role.tend()
+        assert (role.state, role.pid) == ("starting", None)
+    ready.touch()
+    tend_until(role, lambda: role.state == "running")
+    ready.unlink()
+    assert role.pid is not None
+    psutil.Process(role.pid).kill()
+    tend_until(role, lambda: role.restarts == 1 and role.state == "running")
+    assert role.stop(PATIENCE)
+
+
 def test_a_killed_role_comes_back_with_a_new_process(tmp_path: Path) -> None:
     """P-117."""
     role = RoleProcess("historian", ["sleep", "600"], tmp_path / "role.log")

@@ -16,7 +16,7 @@ from trunkline.cli import logs
 from trunkline.cli.output import fail
 from trunkline.config.loading import Site, load
 from trunkline.config.stamp import write_stamp
-from trunkline.model.errors import Fenced, Misconfigured, RetryLater
+from trunkline.model.errors import Fenced, Misconfigured, RetryLater, TrunklineError
 from trunkline.supervisor.holding import follow_supervisor, hold_place
 
 app = typer.Typer(help="Run one role in the foreground.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -122,21 +122,34 @@ def worker(file: SiteFile, member: Annotated[str, typer.Option(help="name of thi
     """Validate what gateways sent."""
     site = _open(file, f"worker:{member}")
     from trunkline.log.housekeeping import Housekeeper  # noqa: PLC0415
-    from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+    from trunkline.log.opening import layout_of, open_site_journal, open_site_log  # noqa: PLC0415
     from trunkline.processing.runtime import StepRunner  # noqa: PLC0415
     from trunkline.processing.validate import ValidateStep  # noqa: PLC0415
 
     tags = {path: entry.tag for path, entry in site.tags().items()}
     runner = StepRunner(
-        lambda: open_site_log(site.config.log, site.data_dir),
+        lambda: open_site_log(site.config.log, site.data_dir, site.secrets),
         lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation),
         member,
     )
     stop = stop_event()
     try:
-        Housekeeper(open_site_log(site.config.log, site.data_dir), ("validate", "historian"), stop).start()
+        if site.config.log.engine == "journal":
+            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), stop).start()
         runner.run(stop)
     except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def kafka(file: SiteFile) -> None:
+    """Run the lab's brokers of Apache Kafka."""
+    site = _open(file, "kafka")
+    from trunkline.cli.kafka_role import run_brokers  # noqa: PLC0415
+
+    try:
+        run_brokers(site, stop_event())
+    except TrunklineError as error:
         fail(str(error), 2)
 
 
@@ -169,17 +182,22 @@ def historian(file: SiteFile) -> None:
     from trunkline.historian.migrate import migrate  # noqa: PLC0415
     from trunkline.historian.role import run_historian  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+    from trunkline.log.port import Log  # noqa: PLC0415
 
     stop = stop_event()
     address = conninfo(site)
     try:
         if not retry(lambda: migrate(address), stop, "database is away"):
             return
+        opened: list[Log] = []
+        if not retry(lambda: opened.append(open_site_log(site.config.log, site.data_dir, site.secrets)), stop, "the site log is away"):
+            return
         layout = layout_of(site.config.log)
-        site_log = open_site_log(site.config.log, site.data_dir)
-        run_historian(site_log, layout, address, site.config.historian, stop, registry=series_registry(site))
+        run_historian(opened[0], layout, address, site.config.historian, stop, registry=series_registry(site))
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
+    except RetryLater as error:
+        fail(str(error), 3)
 
 
 @app.command()

@@ -35,6 +35,10 @@ def up(
     logs.configure(as_json=False)
     try:
         site = load(file)
+        if site.config.lab is not None and site.config.lab.kafka_brokers:
+            from trunkline.cli.kafka_role import prepare  # noqa: PLC0415 - only sites with brokers of their own need it
+
+            prepare(site)
         supervisor = Supervisor(site)
     except Misconfigured as error:
         fail(str(error), 2)
@@ -117,7 +121,7 @@ def _every_source_was_read(site: Site) -> bool:
 
     try:
         statuses = gateway_statuses(site)
-    except RetryLater:
+    except TrunklineError:  # what is wrong for good, the roles say
         return False
     heard = {(name, source.id) for name, one in statuses.items() for source in one.sources if source.readings_total}
     return heard.issuperset((gateway.id, one.id) for gateway in site.config.gateways for one in site.sources(gateway.id) if one.enabled)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
 from trunkline.config.examining import Examined
+from trunkline.config.kafka import addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
 from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, references, texts
 from trunkline.config.site import LogConfig, SiteConfig
@@ -29,6 +30,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _ports(examined.config, examined)
         yield from _site(examined.config, examined)
         yield from _kafka(examined.config.log, examined)
+        yield from _brokers(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:
@@ -165,6 +167,27 @@ def _kafka(log: LogConfig, examined: Examined) -> Iterator[Problem]:
     if idle := [name for name in ("bootstrap", "security", "insecure") if name in log.model_fields_set]:
         message = f"{', '.join(map(repr, idle))} say how Kafka is reached, but the engine is {log.engine!r}"
         yield examined.document.problem(("log", idle[0]), message, "write 'engine: kafka', or remove them", warning=True)
+
+
+def _brokers(config: SiteConfig, examined: Examined) -> Iterator[Problem]:
+    """Yield why the lab's brokers could not be those that the site uses."""
+    brokers = config.lab.kafka_brokers if config.lab is not None else 0
+    place: Location = ("lab", "kafka_brokers")
+    if not brokers:
+        return
+    if config.log.engine != "kafka":
+        message = f"the lab would run Kafka, but the site log's engine is {config.log.engine!r}"
+        yield examined.document.problem(place, message, "write 'engine: kafka' with 'bootstrap' under 'log', or remove this")
+        return
+    where = addresses(config.log.bootstrap)
+    if len(where) != brokers or not all(is_loopback(host) for host, _ in where):
+        message = f"{brokers} brokers of the lab need as many addresses on this machine; log.bootstrap is {config.log.bootstrap!r}"
+        example = ",".join(f"127.0.0.1:{19092 + node}" for node in range(brokers))
+        yield examined.document.problem(("log", "bootstrap"), message, f"write 'bootstrap: {example}'")
+    if (config.log.security is not None) == (brokers == 1):
+        message = "one broker of the lab speaks plain text" if brokers == 1 else "three brokers of the lab are secured"
+        mend = "replace 'security' by 'insecure: true'" if brokers == 1 else "replace 'insecure' by 'security' for the user 'site'"
+        yield examined.document.problem(place, message, mend)
 
 
 def _certificates(log: LogConfig, examined: Examined, directory: Path) -> Iterator[Problem]:

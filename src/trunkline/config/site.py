@@ -108,6 +108,9 @@ class LabConfig(Model):
     opcua_port: Port = Field(48400, description="loopback port of the OPC UA server")
     mqtt_port: Port = Field(18830, description="loopback port of the MQTT broker")
     truth: str = Field("", description="file for the ground truth; empty writes none")
+    kafka_brokers: Literal[0, 1, 3] = Field(
+        0, description="brokers of Apache Kafka that run beside the devices, where log.bootstrap says: 1 in plain text, 3 secured"
+    )
 
 
 class SiteConfig(Model):

@@ -99,6 +99,7 @@ def site(
     truth: Annotated[str, typer.Option(help="file for the ground truth; empty writes none")] = "",
     api_port: Annotated[int, typer.Option(help="port of the page")] = 8400,
     deadbands: Annotated[bool, typer.Option(help="let some tags report only what moved")] = True,
+    kafka_port: Annotated[int | None, typer.Option(help="run a broker of Apache Kafka there as the site log", show_default=False)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write; standard output if not given")] = None,
 ) -> None:
     """Write a site file that reads the whole plant."""
@@ -111,7 +112,8 @@ def site(
         mqtt_port=mqtt_port,
         truth=truth,
     )
-    text = site_text(SitePlan(lab, api_port=api_port, deadbands=deadbands))
+    kafka_ports = (kafka_port,) if kafka_port is not None else ()
+    text = site_text(SitePlan(lab, api_port=api_port, deadbands=deadbands, kafka_ports=kafka_ports))
     if output is None:
         sys.stdout.write(text)
     else:

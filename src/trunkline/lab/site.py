@@ -43,6 +43,7 @@ class SitePlan:
         data_dir: where the site keeps everything.
         api_port: of the page.
         deadbands: whether some tags report only what moved; without, every reading is kept, as a checker wants it.
+        kafka_ports: where the lab's brokers of Apache Kafka listen, as many as it has; without any the log is the embedded journal.
     """
 
     lab: LabConfig
@@ -51,6 +52,7 @@ class SitePlan:
     data_dir: str = "data"
     api_port: int = 8400
     deadbands: bool = True
+    kafka_ports: tuple[int, ...] = ()
 
 
 def site_text(plan: SitePlan) -> str:
@@ -74,6 +76,7 @@ def _lines(plan: SitePlan) -> Iterator[str]:
     yield "  host: 127.0.0.1         # this machine only"
     yield f"  port: {plan.api_port}              # the page is at http://127.0.0.1:{plan.api_port}"
     yield ""
+    yield from _kafka(plan)
     yield "# Simulated devices that 'trunkline up' starts beside the site. A real site has no such section."
     yield "lab:"
     yield f"  units: {lab.units}"
@@ -83,6 +86,8 @@ def _lines(plan: SitePlan) -> Iterator[str]:
     yield f"  opcua_port: {lab.opcua_port}"
     yield f"  mqtt_port: {lab.mqtt_port}"
     yield f"  truth: {_scalar(lab.truth)}               # file for everything the devices showed, for checkers; empty writes none"
+    if plan.kafka_ports:
+        yield f"  kafka_brokers: {len(plan.kafka_ports)}        # real brokers, run beside the devices"
     yield ""
     yield "gateways:"
     yield "  # A gateway is a process close to its devices. It journals every reading before anything else happens to it."
@@ -94,6 +99,25 @@ def _lines(plan: SitePlan) -> Iterator[str]:
     yield from _modbus(plan, own[ProtocolName.MODBUS])
     yield from _opcua(plan, own[ProtocolName.OPCUA])
     yield from _mqtt(plan, own[ProtocolName.MQTT])
+
+
+def _kafka(plan: SitePlan) -> Iterator[str]:
+    if not plan.kafka_ports:
+        return
+    yield "# The site log is Apache Kafka. Everything else in this file is as for the embedded journal."
+    yield "log:"
+    yield "  engine: kafka"
+    yield f"  bootstrap: {','.join(f'{HOST}:{port}' for port in plan.kafka_ports)}"
+    if len(plan.kafka_ports) == 1:
+        yield "  profile: development    # one copy of each record: for trials"
+        yield "  insecure: true          # plain text, for brokers on this machine only"
+    else:
+        yield "  profile: production     # three copies, of which two must be there"
+        yield "  security:"
+        yield "    username: site"
+        yield "    password: ${secret:kafka-site}"
+        yield f"    ca: {plan.data_dir}/kafka/ca/ca.pem"
+    yield ""
 
 
 def _silence(lab: LabConfig) -> dict[str, object]:

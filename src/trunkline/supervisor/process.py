@@ -27,15 +27,17 @@ class RoleProcess:
         command: what to run.
         log_file: where its output goes, appended.
         delay: seconds until it is started for the first time.
+        after: a file that must be there before it is started for the first time.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log_file: Path, delay: float = 0.0) -> None:
+    def __init__(self, name: str, command: Sequence[str], log_file: Path, delay: float = 0.0, after: Path | None = None) -> None:
         self.name = name
         self.command = list(command)
         self._log_file = log_file
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._not_before = time.monotonic() + delay
+        self._after = after
         self._pause = FIRST_PAUSE
         self.since_us = times.now()
         self.restarts = 0
@@ -71,8 +73,14 @@ class RoleProcess:
                 self._pause = FIRST_PAUSE
             self._not_before = now + self._pause
             self._pause = min(self._pause * 2, LAST_PAUSE)
-        if self.wanted and now >= self._not_before:
+        if self.wanted and now >= self._not_before and self._may_start():
             self._start()
+
+    def _may_start(self) -> bool:
+        if self._after is not None and not self._after.exists():
+            return False
+        self._after = None
+        return True
 
     def _start(self) -> None:
         environment = {**os.environ, SUPERVISED: str(os.getpid())}

@@ -25,6 +25,13 @@ _STATUS_EVERY: Final = 1.0
 _STOP_SECONDS: Final = 20.0
 #: Seconds that a role lets others go first. The page is of no use before there is data, and takes as long to load as the way of the data.
 _DELAYS: Final = {"api": 2.0}
+#: Roles that have nothing to do before brokers that start beside them are ready. Gateways have: they read and journal.
+_NEED_THE_LOG: Final = frozenset({"historian", "worker", "api"})
+
+
+def brokers_ready(data_dir: Path) -> Path:
+    """Return the file that role 'kafka' makes once its brokers can be used."""
+    return run_directory(data_dir) / "kafka.ready"
 
 
 def role_commands(site: Site) -> dict[str, list[str]]:
@@ -32,6 +39,8 @@ def role_commands(site: Site) -> dict[str, list[str]]:
     run = [sys.executable, "-m", "trunkline.cli.entry", "run"]
     file = str(site.file)
     commands: dict[str, list[str]] = {}
+    if site.config.lab is not None and site.config.lab.kafka_brokers:
+        commands["kafka"] = [*run, "kafka", file]
     if not site.config.historian.dsn:
         commands["database"] = [*run, "database", file]
     commands["historian"] = [*run, "historian", file]
@@ -60,9 +69,18 @@ class Supervisor:
         write_stamp(site.data_dir, site.config)
         logs = site.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
+        commands = role_commands(site)
+        ready = brokers_ready(site.data_dir)
+        ready.unlink(missing_ok=True)
         self.roles = {
-            name: RoleProcess(name, command, logs / f"{name.replace(':', '-')}.log", _DELAYS.get(name, 0.0))
-            for name, command in role_commands(site).items()
+            name: RoleProcess(
+                name,
+                command,
+                logs / f"{name.replace(':', '-')}.log",
+                _DELAYS.get(name, 0.0),
+                after=ready if "kafka" in commands and name in _NEED_THE_LOG else None,
+            )
+            for name, command in commands.items()
         }
 
     def _take_lock(self) -> IO[str]:
