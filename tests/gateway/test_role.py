@@ -24,7 +24,7 @@ from trunkline.ledger.coverage import Coverage
 from trunkline.ledger.status import GatewayStatus, decode_status
 from trunkline.log.codec import columns as codec
 from trunkline.log.journal.journal import Journal
-from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.opening import layout_of, open_edge_journal, open_site_journal
 from trunkline.log.port import Record, TopicPartition
 from trunkline.model.errors import Misconfigured
 from trunkline.model.reading import Category
@@ -108,7 +108,7 @@ def file(tmp_path: Path, free_port: int) -> Path:
 
 @pytest.fixture
 def site_log(tmp_path: Path) -> Iterator[Journal]:
-    log = open_site_log(LOG, tmp_path / "data")
+    log = open_site_journal(LOG, tmp_path / "data")
     yield log
     log.close()
 

@@ -89,11 +89,11 @@ class Unreliable:
         self.refuse: Callable[[str, Sequence[Record]], Exception | None] = lambda _topic, _records: None
         self.after: Callable[[], None] = lambda: None
 
-    def append(self, topic: str, records: Sequence[Record]) -> Positions:
+    def append(self, topic: str, records: Sequence[Record], *, atomic: bool = True) -> Positions:
         error = self.refuse(topic, records)
         if error is not None:
             raise error
-        positions = self._log.append(topic, records)
+        positions = self._log.append(topic, records, atomic=atomic)
         self.after()
         return positions
 

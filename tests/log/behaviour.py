@@ -363,13 +363,12 @@ for i in range(60):
 log.close()
 """
         copying = """
-import sys
-from trunkline.log.port import Record, TopicPartition
+from trunkline.log.port import Record
 from trunkline.model.errors import Fenced
-while sum(log.committed("copy").values()) < 1200:
+while "copied" not in log.topics():
     try:
         with log.consumer("copy", ["in"], "copier-{name}") as consumer:
-            while sum(log.committed("copy").values()) < 1200:
+            while "copied" not in log.topics():
                 batch = consumer.poll(50, 0.1)
                 if batch.records:
                     consumer.commit(batch.positions, with_appends={{"out": [Record(r.value, r.key) for r in batch.records]}})
@@ -379,6 +378,10 @@ log.close()
 """
         processes = [run(engine, writing.format(name=name)) for name in range(4)]
         processes += [run(engine, copying.format(name=name)) for name in range(2)]
+        try:
+            eventually(lambda: sum(map(len, everything(log, "out").values())) >= 1200)
+        finally:
+            log.create([Topic("copied")])
         for process in processes:
             finished(process)
         arrived: dict[bytes | None, list[int]] = defaultdict(list)

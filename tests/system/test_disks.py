@@ -23,7 +23,7 @@ from trunkline.gateway.edge import edge_counts
 from trunkline.lab.ports import free_ports
 from trunkline.log.codec import columns as codec
 from trunkline.log.journal.journal import Journal
-from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.opening import layout_of, open_edge_journal, open_site_journal, open_site_log
 from trunkline.log.port import TopicPartition
 from trunkline.model.reading import Category
 from trunkline.sources.mqtt.tests.broker import Broker, Device
@@ -178,7 +178,7 @@ def test_damaged_journals_at_the_edge_and_at_the_site(tmp_path: Path) -> None:
         read = sum(cell.read for cell in edge_counts(journal.tallies()) if cell.category == "telemetry")
     assert 0 < read - len(columns) <= lost_at_edge * 3
 
-    log = open_site_log(site.config.log, site.data_dir)
+    log = open_site_journal(site.config.log, site.data_dir)
     spoil(site.data_dir / "site" / "journal.db", next(iter(log.bounds(topic))), log)
     with RunningSite(file).start() as running:
         running.wait_until_stored(len(columns) // 2)

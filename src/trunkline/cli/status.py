@@ -14,8 +14,9 @@ from trunkline.gateway.damage import lost_ranges
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Outbox
 from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
 from trunkline.ledger.status import GatewayStatus, decode_status
+from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.reading import Quarantined
-from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.opening import layout_of, open_edge_journal
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
@@ -64,12 +65,10 @@ def _unheard(site: Site, gateways: dict[str, GatewayStatus]) -> list[str]:
 
 
 def site_log_damage(site: Site) -> list[str]:
-    """Return the ranges of the site log that damage took, in words."""
-    log = open_site_log(site.config.log, site.data_dir)
-    try:
-        return [f"{one.topic}/{one.partition}@{one.first} to {one.next - 1}" for one in lost_ranges(log)]
-    finally:
-        log.close()
+    """Return the ranges of an embedded site log that damage took, in words."""
+    with site_log(site) as log:
+        lost = lost_ranges(log) if isinstance(log, Journal) else []
+    return [f"{one.topic}/{one.partition}@{one.first} to {one.next - 1}" for one in lost]
 
 
 def history_problem(site: Site) -> str | None:

@@ -28,7 +28,7 @@ def conninfo(site: Site) -> str:
 @contextmanager
 def site_log(site: Site) -> Iterator[Log]:
     """Open the site log for a while."""
-    log = open_site_log(site.config.log, site.data_dir)
+    log = open_site_log(site.config.log, site.data_dir, site.secrets)
     try:
         yield log
     finally:

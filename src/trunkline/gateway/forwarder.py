@@ -224,7 +224,7 @@ class Forwarder:
         accepted = list(records)
         while accepted:
             try:
-                site.append(topic, [_copy(record) for record in accepted])
+                site.append(topic, [_copy(record) for record in accepted], atomic=False)
                 break
             except Rejected as refusal:
                 bad = {accepted[row].offset: accepted[row] for row in refusal.rows} or {one.offset: one for one in accepted}

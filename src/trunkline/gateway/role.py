@@ -55,7 +55,7 @@ class Gateway:
         self._journal = open_edge_journal(log_config, data_dir, config.id)
 
         def site() -> Log:
-            return open_site_log(log_config, data_dir)
+            return open_site_log(log_config, data_dir, secrets)
 
         self.damage = DamageWatch(self._journal)
         self.forwarder = Forwarder(self._journal, site, layout)

@@ -1,13 +1,12 @@
 """Opening the site log that the site file names."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.journal.journal import Journal
-from trunkline.log.port import Log, Topic
+from trunkline.log.port import Log
 from trunkline.log.topics import Layout
 from trunkline.model import times
 
@@ -47,24 +46,28 @@ def open_site_log(config: LogConfig, data_dir: Path, secrets: SecretStore | None
         Misconfigured: its partitions differ from the configuration (PD-18), or it cannot be opened with these settings.
         RetryLater: it cannot be opened now.
     """
-    topics = layout_of(config).catalogue(retention_of(config))
     if config.engine == "kafka":
-        return _open_kafka(config, topics if look else (), secrets)
+        return _open_kafka(config, secrets, look=look)
+    return open_site_journal(config, data_dir)
+
+
+def open_site_journal(config: LogConfig, data_dir: Path) -> Journal:
+    """Open an embedded site log. Raises Misconfigured, RetryLater."""
     journal = Journal(site_journal(data_dir))
     try:
-        journal.create(topics)
+        journal.create(layout_of(config).catalogue(retention_of(config)))
     except BaseException:
         journal.close()
         raise
     return journal
 
 
-def _open_kafka(config: LogConfig, topics: Sequence[Topic], secrets: SecretStore | None) -> "KafkaLog":
+def _open_kafka(config: LogConfig, secrets: SecretStore | None, *, look: bool) -> "KafkaLog":
     from trunkline.log.kafka.engine import KafkaLog  # noqa: PLC0415 - the client is loaded where Kafka is used
 
     log = KafkaLog(config, secrets)
     try:
-        if topics and log.missing(topics) and config.profile == "development":
+        if look and log.missing(layout_of(config).catalogue()) and config.profile == "development":
             _create(config, secrets)
     except BaseException:
         log.close()

@@ -96,7 +96,14 @@ class Consumer(Protocol):
         ...
 
     def commit(self, positions: Mapping[TopicPartition, int], *, with_appends: Appends | None = None) -> None:
-        """Store the group's positions, and append records, in one step. Raises `Fenced`; then nothing was stored."""
+        """Store the group's positions, and append records, in one step.
+
+        Raises:
+            Fenced: this member was replaced; nothing was stored.
+            RetryLater: the log is away, or (Kafka) a partition went to another member; either nothing was stored, or the next `poll`
+                raises as well and the group has to be joined again, which tells.
+            Misconfigured, Rejected: as `Log.append`; nothing was stored.
+        """
         ...
 
     def seek(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -127,8 +134,14 @@ class Log(Protocol):
         """Return every topic by name."""
         ...
 
-    def append(self, topic: str, records: Sequence[Record]) -> Positions:
+    def append(self, topic: str, records: Sequence[Record], *, atomic: bool = True) -> Positions:
         """Append durably, all or none; return the next offset of each partition touched.
+
+        Args:
+            topic: where to.
+            records: what.
+            atomic: False allows a call that fails to leave some of its records behind (Kafka then needs no transaction and is several
+                times as fast): for records with an identity of their own, which are appended again until the call succeeds.
 
         Raises:
             Misconfigured: no such topic or partition.
@@ -137,8 +150,20 @@ class Log(Protocol):
         """
         ...
 
-    def consumer(self, group: str, topics: Sequence[str], member: str) -> Consumer:
-        """Join `group`. `member` is a name that survives restarts ('worker-0'): whoever joins under it last, owns it."""
+    def consumer(self, group: str, topics: Sequence[str], member: str, *, appends: bool = False) -> Consumer:
+        """Join `group`.
+
+        Args:
+            group: its name.
+            topics: what the group reads.
+            member: a name that survives restarts ('worker-0'): whoever joins under it last, owns it.
+            appends: commits will carry appends. It works without, but what a member left open when it was killed (Kafka: a
+                transaction, which hides what follows) then ends at its time limit instead of now.
+
+        Raises:
+            Misconfigured: no such topic, or no right to it.
+            RetryLater: the log cannot be reached.
+        """
         ...
 
     def read(self, at: TopicPartition, offset: int, max_records: int = 1000) -> list[StoredRecord]:

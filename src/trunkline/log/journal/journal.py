@@ -115,7 +115,7 @@ class Journal:
 
     # ------------------------------------------------------------------ appending
 
-    def append(self, topic: str, records: Sequence[Record]) -> Positions:
+    def append(self, topic: str, records: Sequence[Record], *, atomic: bool = True) -> Positions:  # noqa: ARG002 - it always is
         """Append durably, all or none; see the port."""
         return self.append_many({topic: records})
 
@@ -162,7 +162,14 @@ class Journal:
 
     # ------------------------------------------------------------------ reading
 
-    def consumer(self, group: str, topics: Sequence[str], member: str) -> JournalConsumer:
+    def consumer(
+        self,
+        group: str,
+        topics: Sequence[str],
+        member: str,
+        *,
+        appends: bool = False,  # noqa: ARG002 - one file holds positions and records: nothing to prepare
+    ) -> JournalConsumer:
         """Join a group; see the port. Raises Misconfigured, RetryLater."""
         if not topics:
             raise Misconfigured(f"member {member!r} of group {group!r} must read at least one topic")

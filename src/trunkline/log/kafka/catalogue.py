@@ -17,7 +17,7 @@ V = TypeVar("V")
 
 _LOOK_SECONDS: Final = 0.02
 #: A topic's log is cut into this many pieces over its retention: Kafka deletes whole pieces only.
-_PIECES: Final = 8
+_PIECES: Final = 24
 _SHORTEST_PIECE_MS: Final = 60_000
 _LONGEST_PIECE_MS: Final = 7 * 86_400_000
 _FOR_EVER: Final = "-1"
@@ -83,6 +83,11 @@ class Catalogue:
         configs = self._configs(counts)
         return {name: _topic(name, count, configs.get(name, {})) for name, count in counts.items()}
 
+    def missing(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Return the topics that are not there, or not for this principal. Raises Misconfigured where a partition count differs."""
+        counts = self._look()
+        return [topic for topic in topics if not _is_there(topic, counts)]
+
     def create(self, topics: Iterable[Topic], copies: int) -> None:
         """Create what is missing and take over new retention.
 
@@ -98,15 +103,8 @@ class Catalogue:
         """
         wanted = {topic.name: topic for topic in topics}
         counts = self._look()
-        for topic in wanted.values():
-            if topic.partitions < 1:
-                raise Misconfigured(f"topic {topic.name!r} must have at least one partition")
-            if counts.get(topic.name, topic.partitions) != topic.partitions:
-                raise Misconfigured(
-                    f"topic {topic.name!r} has {counts[topic.name]} partitions and cannot have {topic.partitions}: keys would move and "
-                    f"lose their order; set it back, or drain the topic and create one under a new name"
-                )
-        if missing := [topic for name, topic in wanted.items() if name not in counts]:
+        missing = [topic for topic in wanted.values() if not _is_there(topic, counts)]
+        if missing:
             self._create(missing, copies)
         self._retain([topic for name, topic in wanted.items() if name in counts])
 
@@ -206,6 +204,18 @@ class Catalogue:
     def _explain(self, error: KafkaException, doing: str, topic: str = "") -> Exception:
         self._admin.poll(0)
         return self._connection.explain(error, doing, topic)
+
+
+def _is_there(topic: Topic, counts: Mapping[str, int]) -> bool:
+    """Return whether a topic exists. Raises Misconfigured when it has, or is to have, other partitions than it can have."""
+    if topic.partitions < 1:
+        raise Misconfigured(f"topic {topic.name!r} must have at least one partition")
+    if counts.get(topic.name, topic.partitions) != topic.partitions:
+        raise Misconfigured(
+            f"topic {topic.name!r} has {counts[topic.name]} partitions and cannot have {topic.partitions}: keys would move and "
+            f"lose their order; set it back, or drain the topic and create one under a new name"
+        )
+    return topic.name in counts
 
 
 def _topic(name: str, partitions: int, config: Mapping[str, str]) -> Topic:

@@ -1,6 +1,7 @@
 """Apache Kafka as an engine of the log."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -24,6 +25,9 @@ from trunkline.model.errors import Misconfigured, RetryLater
 
 #: Copies of each partition that `create` asks for.
 _COPIES: Final = {"development": 1, "production": 3}
+#: How long positions of a transaction are waited for that was confirmed or is still open.
+_SHOWN_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.002
 
 
 class KafkaLog:
@@ -55,6 +59,15 @@ class KafkaLog:
     def create(self, topics: Iterable[Topic]) -> None:
         """Create what is missing and take over new retention; see the port."""
         self._catalogue.create(topics, self._copies)
+
+    def missing(self, topics: Iterable[Topic]) -> list[Topic]:
+        """Return the topics that are not there, or that this principal may not see. Kafka only.
+
+        Raises:
+            Misconfigured: a partition count differs (PD-18).
+            RetryLater: no broker answers.
+        """
+        return self._catalogue.missing(topics)
 
     def topics(self) -> dict[str, Topic]:
         """Return every topic by name; retention is None as well where this principal may not see it."""
@@ -122,14 +135,31 @@ class KafkaLog:
 
     def committed(self, group: str) -> Positions:
         """Return a group's stored positions."""
-        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=self._connection.timeout)
+        deadline = time.monotonic() + _SHOWN_SECONDS
+        while True:
+            stable = time.monotonic() < deadline
+            try:
+                return self._committed(group, stable=stable)
+            except KafkaException as error:
+                # a transaction was confirmed and is not shown yet, or its writer died in the middle
+                if not stable or error.args[0].code() != KafkaError.UNSTABLE_OFFSET_COMMIT:
+                    self._admin.poll(0)
+                    raise self._connection.explain(error, f"ask for the positions of group {group}", group) from error
+            time.sleep(_LOOK_SECONDS)
+
+    def _committed(self, group: str, *, stable: bool) -> Positions:
+        asked = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group)], require_stable=stable, request_timeout=self._connection.timeout
+        )
         try:
             found = asked[group].result().topic_partitions or []
         except KafkaException as error:
             if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return {}
-            self._admin.poll(0)
-            raise self._connection.explain(error, f"ask for the positions of group {group}", group) from error
+            raise
+        for one in found:
+            if one.error is not None:
+                raise KafkaException(one.error)
         return {TopicPartition(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
 
     def close(self) -> None:

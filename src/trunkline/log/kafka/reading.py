@@ -12,12 +12,15 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from trunkline.log.kafka.errors import END_OF_PARTITION
 from trunkline.log.kafka.records import stored
 from trunkline.log.kafka.settings import CONSUMING, Connection, Settings
-from trunkline.log.port import StoredRecord, TopicPartition
+from trunkline.log.port import Positions, StoredRecord, TopicPartition
 
 #: Partitions followed at once, and what may lie unread of one that nobody asks for: beyond either it is let go.
 _FOLLOWED: Final = 256
 _UNREAD_BYTES: Final = 4 << 20
 _CHUNK: Final = 1000
+#: How long records of a transaction are waited for that was confirmed or is still open.
+_SHOWN_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.002
 _OWN: Final[Settings] = {
     # never joined: the client wants a name
     "group.id": "trunkline.reader",
@@ -53,11 +56,12 @@ class Reader:
         self._lock = threading.Lock()
         self._client: Consumer | None = None
         self._places: OrderedDict[TopicPartition, _Place] = OrderedDict()
+        self._stuck: Positions = {}
 
     def bounds(self, partitions: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Return (first kept offset, end of what is committed) of partitions. Raises Misconfigured, RetryLater."""
         firsts = self._offsets(partitions, OffsetSpec.earliest())
-        ends = self._offsets(partitions, OffsetSpec.latest())
+        ends = self._ends(partitions)
         return {at: (firsts[at], max(firsts[at], ends[at])) for at in partitions}
 
     def read(self, at: TopicPartition, offset: int, max_records: int) -> list[StoredRecord]:
@@ -85,10 +89,30 @@ class Reader:
             if client is not None:
                 client.close()
 
-    def _offsets(self, partitions: list[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+    def _ends(self, partitions: list[TopicPartition]) -> Positions:
+        """Return the ends of what is committed.
+
+        Kafka confirms a transaction a little before it shows it. So that a reader sees what was confirmed before it asks, a partition
+        with records that are not shown yet is looked at again for a while, unless the same ones kept it waiting before: those belong to
+        a writer that died, and show up or vanish after the time limit of transactions.
+        """
+        written = self._offsets(partitions, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
+        ends = self._offsets(partitions, OffsetSpec.latest())
+        deadline = time.monotonic() + _SHOWN_SECONDS
+        while hidden := [at for at in partitions if ends[at] < written[at] and self._stuck.get(at) != ends[at]]:
+            if time.monotonic() > deadline:
+                self._stuck |= {at: ends[at] for at in hidden}
+                break
+            time.sleep(_LOOK_SECONDS)
+            ends |= self._offsets(hidden, OffsetSpec.latest())
+        return ends
+
+    def _offsets(
+        self, partitions: list[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> Positions:
         wanted = {ClientPartition(at.topic, at.partition): spec for at in partitions}
         found = {}
-        asked = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._connection.timeout)
+        asked = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=self._connection.timeout)
         for one, answer in asked.items():
             try:
                 found[TopicPartition(one.topic, one.partition)] = answer.result().offset
