@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from trunkline.config.site import LogConfig
+from trunkline.log import reference
 from trunkline.log.layouts import isa95
 from trunkline.log.layouts.spec import YEAR, TopicSpec
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
@@ -180,6 +181,14 @@ def test_petroleum_topics(name: str, partitions: int, hours: int) -> None:
 def test_stale_commands_leave_the_log_within_hours() -> None:
     """ED-14: 24 hours need segments of an hour."""
     assert spec(Layout("petroleum", 6), "scada.commands").segment_us == times.HOUR
+
+
+def test_pages_are_up_to_date(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    assert reference.main(["--check", str(root / "docs/reference")]) == 0
+    assert reference.main(["--check", str(tmp_path)]) == 1
+    assert reference.main([str(tmp_path)]) == 0
+    assert (tmp_path / "access.md").read_text() == (root / "docs/reference/access.md").read_text()
 
 
 def test_both_ends_of_the_journal_get_their_topics(layout: Layout, tmp_path: Path) -> None:
