@@ -1,11 +1,11 @@
 """Writes the pages of topics and access from their tables: `python -m trunkline.log.reference [--check] [DIRECTORY]`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from trunkline.log.kafka.access import PURPOSES, ROLES, Principal, User, grants
+from trunkline.log.kafka.access import PURPOSES, ROLES, Operations, Principal, User, grants
 from trunkline.log.kafka.plan import COPIES, settings
 from trunkline.log.layouts.spec import LayoutTable, TopicSpec
 from trunkline.log.topics import TABLES, Layout
@@ -106,7 +106,7 @@ def _matrix(layout: Layout) -> Iterator[str]:
         yield f"| `{grant.name}{'…' if grant.pattern == 'prefixed' else ''}` | {' | '.join(cells)} |"
 
 
-def _letters(given: dict[str, frozenset[str]], spec: TopicSpec) -> str:
+def _letters(given: Mapping[str, Operations], spec: TopicSpec) -> str:
     if "*" in given:
         return "all"
     operations = given.get(spec.name, frozenset())
