@@ -281,6 +281,32 @@ def test_one_command_replaces_a_password(plant: Plant) -> None:
     plant.admin().list_topics(timeout=SECONDS)
 
 
+def test_a_gateway_is_cut_off_alone(plant: Plant) -> None:
+    """PD-14: revocable alone: its open connection ends at the next login, and nobody else notices."""
+    directory = plant.authority.directory
+    list(provision(plant.secrets, ["gateway-g9"]))
+    ClusterAdmin(plant.admin()).set_password("gateway-g9", plant.password("gateway-g9"))
+    own = plant.authority.issue("gateway-g9").write(directory / "gateway-g9.pem")
+    faults: list[KafkaError] = []
+    stolen = Producer({**plant.settings("gateway-g9"), "error_cb": faults.append})
+    stolen.list_topics(timeout=SECONDS)
+    with Stream(plant.settings()) as stream:
+        assert trunkline("pki", "revoke", directory, plant.site, "gateway-g9").code == 0
+
+        def refused() -> bool:
+            stolen.poll(0.1)
+            return any(one.code() == KafkaError._AUTHENTICATION for one in faults)
+
+        until(refused)
+        stream.advance()
+    assert stream.failures == []
+    assert not own.exists()
+    assert not (plant.secrets.directory / secret_name("gateway-g9")).exists()
+    again = trunkline("pki", "revoke", directory, plant.site, "gateway-g9")
+    assert "was not known to the brokers" in again.text
+    assert "is the login that this command uses" in trunkline("pki", "revoke", directory, plant.site, "admin").text
+
+
 def test_a_login_that_may_not_alter_brokers_is_named(plant: Plant) -> None:
     """A gateway's credential cannot let brokers read files again."""
     ClusterAdmin(plant.admin()).set_password("gateway-g1", plant.password("gateway-g1"))

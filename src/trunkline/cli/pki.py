@@ -24,6 +24,7 @@ app = typer.Typer(help="Certificates and passwords of brokers, gateways and serv
 successor_app = typer.Typer(help="Replace the authority without a stop: prepare, activate, retire.", no_args_is_help=True)
 app.add_typer(successor_app, name="successor")
 app.command("password")(pki_site.password)
+app.command("revoke")(pki_site.revoke)
 app.command("reload")(pki_site.reload_brokers)
 
 Directory = Annotated[Path, typer.Argument(help="directory of the authority", file_okay=False)]

@@ -15,6 +15,7 @@ from trunkline.model.errors import Misconfigured, TrunklineError
 from trunkline.security import kafka_credentials
 from trunkline.security.pki.authority import TRUST_FILE, CertificateAuthority
 from trunkline.security.pki.bundle import Bundle
+from trunkline.security.pki.profile import check_name
 from trunkline.security.pki.reloading import Outcome, Shown, await_shown, reload, tls_listeners
 from trunkline.security.pki.renewal import bundle_files
 
@@ -48,6 +49,28 @@ def password(file: File, user: Annotated[str, typer.Argument(help="whose passwor
     except (TrunklineError, ValueError) as error:
         fail(str(error), 2)
     people.print(f"new password of [bold]{plain(user)}[/] in {plain(path)}", soft_wrap=True)
+
+
+def revoke(
+    directory: Annotated[Path, typer.Argument(help="directory with the user's certificate", file_okay=False)],
+    file: File,
+    user: Annotated[str, typer.Argument(help="whose credentials, such as gateway-g1")],
+    login: Login = "",
+) -> None:
+    """Take back a principal's credentials: its user on the brokers, its secret, its certificate.
+
+    Connections that are open end within `connections.max.reauth.ms` of the brokers.
+    """
+    try:
+        site = logged_in(_kafka_site(file), login)
+        path = directory / f"{check_name(user)}.pem"
+        if site.config.log.security and user == site.config.log.security.username:
+            raise Misconfigured(f"{user!r} is the login that this command uses: choose another one with --as")
+        known = kafka_credentials.revoke(site.secrets, user, AdminClient(client_settings(site.config.log, site.secrets)))
+    except (TrunklineError, ValueError) as error:
+        fail(str(error), 2)
+    path.unlink(missing_ok=True)
+    people.print(f"[bold]{plain(user)}[/] {'can log in no more' if known else 'was not known to the brokers'}", soft_wrap=True)
 
 
 def reload_brokers(

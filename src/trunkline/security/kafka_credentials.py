@@ -10,11 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ScramMechanism, UserScramCredentialDeletion
+
 from trunkline.config.secrets import SecretStore
+from trunkline.log.kafka.errors import code_of, explain
 from trunkline.security.pki.files import sync_directory
 
 #: 256 random bits in letters, digits, '-' and '_': nothing that a URL, a properties file or Kafka's tools would read otherwise (PD-15).
 _BYTES: Final = 32
+_REQUEST_SECONDS: Final = 30.0
 
 
 class Provided(NamedTuple):
@@ -84,6 +89,31 @@ def rotate(store: SecretStore, principal: str, set_password: Callable[[str, str]
     sync_directory(store.directory)
     draft.unlink()
     return path
+
+
+def revoke(store: SecretStore, principal: str, admin: AdminClient) -> bool:
+    """Delete a principal's credential on the brokers, then its secret. Open connections end at their next login.
+
+    Returns:
+        Whether the brokers had one.
+
+    Raises:
+        TrunklineError: the brokers do not answer, or this login may not delete users; the secret is still there then.
+    """
+    deletion = UserScramCredentialDeletion(principal, ScramMechanism.SCRAM_SHA_512)
+    (future,) = admin.alter_user_scram_credentials([deletion], request_timeout=_REQUEST_SECONDS).values()
+    known = True
+    try:
+        future.result()
+    except KafkaException as error:
+        if code_of(error).code() != KafkaError.RESOURCE_NOT_FOUND:
+            raise explain(error, doing=f"delete the user {principal}") from error
+        known = False
+    for name in (secret_name(principal), f"{secret_name(principal)}.next"):
+        (store.directory / name).unlink(missing_ok=True)
+    if store.directory.is_dir():
+        sync_directory(store.directory)
+    return known
 
 
 def _reference(name: str) -> str:
