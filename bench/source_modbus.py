@@ -31,6 +31,7 @@ from trunkline.gateway.edge import EdgeWriter
 from trunkline.log.codec.writer import TagSlot
 from trunkline.log.opening import layout_of, open_edge_journal
 from trunkline.model import times
+from trunkline.model.scan import Scan
 from trunkline.sources.modbus.config import ModbusConfig
 from trunkline.sources.modbus.source import ModbusSource
 from trunkline.sources.port import ReadBatch, SourceContext
@@ -113,16 +114,17 @@ class Gateway:
         storing: asyncio.Task[None] | None = None
         for _ in range(SWEEPS):
             batch = await source.read()
-            if len(batch.readings) != len(self.config.tags) or any(reading.quality for reading in batch.readings):
+            scan = batch.readings
+            if not isinstance(scan, Scan) or len(scan) != len(self.config.tags) or scan.quality is not None:
                 raise SystemExit("a reading is missing or not good")
             if storing is not None:
                 await storing
-            storing = asyncio.create_task(self._store(batch, conditioner))
+            storing = asyncio.create_task(self._store(batch, scan, conditioner))
         if storing is not None:
             await storing
 
-    async def _store(self, batch: ReadBatch, conditioner: Conditioner) -> None:
-        await self._writer.submit(conditioner.take(batch.readings, alive=batch.alive, now=times.now()))
+    async def _store(self, batch: ReadBatch, scan: Scan, conditioner: Conditioner) -> None:
+        await self._writer.submit(conditioner.take_scan(scan, alive=batch.alive, now=times.now()))
         await batch.ack()
 
     async def close(self) -> int:

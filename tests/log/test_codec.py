@@ -21,11 +21,13 @@ from trunkline.log.codec import avro
 from trunkline.log.codec.columns import Columns, decode, encode, is_block
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
 from trunkline.log.codec.schemas import BLOCK_ID, FRAME_BYTES, PARSED, frame, schema_id_of
-from trunkline.log.codec.writer import TagSlot, history_time, ledger_hour, write_blocks
+from trunkline.log.codec.slots import Slots
+from trunkline.log.codec.writer import TagSlot, history_time, ledger_hour, rows_of, rows_of_scan, write_blocks, write_rows
 from trunkline.log.port import Record, StoredRecord
 from trunkline.model import times
 from trunkline.model.errors import CorruptData
 from trunkline.model.reading import INT64_MAX, INT64_MIN, Kind, Reading, Value
+from trunkline.model.scan import Roster, Scan
 
 PARTITIONS = 3
 NOW = 1_795_000_000 * times.SECOND
@@ -112,6 +114,36 @@ def test_another_implementation_reads_the_same(readings: list[tuple[TagSlot, Rea
         assert block["texts"] == texts
         whole = [int(reading.value or 0) for _, slot, reading in mine if slot.kind in (Kind.INTEGER, Kind.BOOLEAN)]
         assert block["integers"] == whole
+
+
+@given(st.lists(st.lists(slotted(), min_size=1, max_size=20), min_size=1, max_size=4), st.integers(0, 2**40))
+def test_parts_are_written_as_if_they_were_one(parts: list[list[tuple[TagSlot, Reading]]], first_seq: int) -> None:
+    """What several sources submitted makes one block a partition, and readings keep the order in which they came."""
+    records, end = write_rows("origin", first_seq, {}, [rows_of(part) for part in parts])
+    together = [pair for part in parts for pair in part]
+    assert (records, end) == write_blocks("origin", first_seq, {}, together)
+    check(decode(stored(records)), first_seq, together)
+
+
+@given(st.data(), st.integers(0, 2**40))
+def test_a_scan_is_written_as_its_readings(data: st.DataObject, first_seq: int) -> None:
+    slots = data.draw(st.lists(st.sampled_from(TAGS), min_size=1, unique_by=lambda slot: slot.path))
+    kinds = [slot.kind for slot in slots]
+    numbers = [data.draw(st.floats()) for kind in kinds if kind is Kind.DOUBLE]
+    integers = [data.draw(st.integers(INT64_MIN, INT64_MAX)) if kind is Kind.INTEGER else 1 for kind in kinds if kind in (1, 2)]
+    texts = [data.draw(VALUES[Kind.TEXT]) for kind in kinds if kind is Kind.TEXT]
+    gone = np.array([data.draw(st.booleans()) for _ in slots])
+    scan = Scan(
+        Roster(tuple(slot.path for slot in slots), tuple(kinds)),
+        np.array([NOW + data.draw(st.integers(0, times.HOUR)) for _ in slots]),
+        np.array(numbers, np.float64),
+        np.array(integers, np.int64),
+        [str(text) for text in texts],
+        np.where(gone, 0x8000, 0) if gone.any() else None,
+        gone if gone.any() else None,
+    )
+    pairs = list(zip(slots, scan, strict=True))
+    assert write_rows("origin", first_seq, {}, [rows_of_scan(Slots(slots), scan)]) == write_blocks("origin", first_seq, {}, pairs)
 
 
 @given(st.lists(slotted(), min_size=1, max_size=40), st.data())

@@ -1,6 +1,9 @@
 """From what a device said to what is journaled: kind, time, skew, deadband, silence (ED-10: checks at the edge).
 
 Pure: the clock comes in with every call, so tests can turn it. One `Conditioner` belongs to one source.
+
+Readings come one by one or as a scan (`trunkline.model.scan`). A scan whose tags have no deadband stays columns all the way, and what it
+says of each tag is noted once for all of them; it is written down tag by tag only when somebody asks.
 """
 
 from collections import deque
@@ -8,13 +11,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from trunkline.config.tags import TagConfig
-from trunkline.log.codec.writer import TagSlot
+from trunkline.gateway.scans import fit_scan, unclocked
+from trunkline.log.codec.slots import Slots
+from trunkline.log.codec.writer import Rows, TagSlot, rows_of_scan
 from trunkline.model import quality as q
 from trunkline.model import times
 from trunkline.model.quality import Quality, Severity
 from trunkline.model.reading import Kind, Reading, Value, coerce
+from trunkline.model.scan import Bools, Roster, Scan
 
 #: D-15: from here on readings are marked; from there on people are told.
 SKEW_MARK = 5 * times.SECOND
@@ -68,6 +75,27 @@ class _Tag:
     silence: int = 0  # 0 heard, 1 told stale, 2 told lost
 
 
+@dataclass(slots=True)
+class _Listed:
+    """What is known of the tags of a roster.
+
+    Attributes:
+        tags: in the roster's order.
+        slots: of the tags.
+        unclocked: per tag, whether the device should have given a time; None when none should.
+        first_stale: shortest silence of a tag that is told.
+        last: the last scan of the roster, as it was passed on.
+        at: when that was.
+    """
+
+    tags: list[_Tag]
+    slots: Slots
+    unclocked: Bools | None
+    first_stale: int
+    last: Scan | None = None
+    at: int = 0
+
+
 class Conditioner:
     """Applies what the site file says of each tag.
 
@@ -85,6 +113,10 @@ class Conditioner:
         self.skew = SkewEstimate()
         self.unknown_tags = 0
         self.suppressed = 0
+        self._rosters: WeakKeyDictionary[Roster, _Listed | None] = WeakKeyDictionary()
+        self._unnoted: dict[Roster, _Listed] = {}  # scans that are not written down tag by tag, in the order in which they came
+        self._others: list[_Tag] | None = None  # tags of no scan among them; None when that has to be found out
+        self._told_silent = False
 
     @property
     def tags(self) -> int:
@@ -96,8 +128,14 @@ class Conditioner:
         """How many tags are silent now."""
         return sum(tag.silence > 0 for tag in self._tags.values())
 
+    def take_scan(self, scan: Scan, *, alive: bool, now: int) -> list[Conditioned] | Rows:
+        """Return what is to be journaled of a scan: as columns, unless its tags have to be looked at one by one."""
+        rows = None if alive else self._take_columns(scan, now)
+        return self.take(scan, alive=alive, now=now) if rows is None else rows
+
     def take(self, readings: Sequence[Reading], *, alive: bool, now: int) -> list[Conditioned]:
         """Return what is to be journaled of these readings, in their order."""
+        self._note()
         out: list[Conditioned] = []
         tags = self._tags
         for reading in readings:
@@ -119,10 +157,58 @@ class Conditioner:
                     tag.heard = now
         return out
 
+    def _take_columns(self, scan: Scan, now: int) -> Rows | None:
+        """Return what is to be journaled of a scan; None when its tags have to be looked at one by one."""
+        if scan.roster not in self._rosters:
+            self._rosters[scan.roster] = self._list(scan.roster)
+        listed = self._rosters[scan.roster]
+        if listed is None or sum(map(len, scan.texts)) > MAX_TEXT:
+            return None
+        listed.last, listed.at = fit_scan(scan, listed.unclocked), now
+        if self._told_silent:
+            for tag in listed.tags:
+                tag.silence = 0
+            self._told_silent = self.stale > 0
+        if self._unnoted.pop(scan.roster, None) is None:
+            self._others = None
+        self._unnoted[scan.roster] = listed
+        return rows_of_scan(listed.slots, listed.last)
+
+    def _list(self, roster: Roster) -> _Listed | None:
+        """Return what is known of the tags of a roster; None if one is unknown, of another kind, or has a deadband."""
+        tags = [tag for path in roster.tags if (tag := self._tags.get(path)) is not None]
+        if not tags or [tag.slot.kind for tag in tags] != list(roster.kinds) or any(tag.band is not None for tag in tags):
+            return None
+        return _Listed(
+            tags=tags,
+            slots=Slots([tag.slot for tag in tags]),
+            unclocked=unclocked([not tag.own_clock for tag in tags]),
+            first_stale=min(tag.stale_after for tag in tags),
+        )
+
+    def _note(self) -> None:
+        """Write down tag by tag what scans said."""
+        for listed in self._unnoted.values():
+            if listed.last is not None:
+                for tag, reading in zip(listed.tags, listed.last.readings(), strict=True):
+                    tag.heard = tag.told_at = listed.at
+                    tag.told, tag.silence = reading, 0
+        self._unnoted.clear()
+        self._others = None
+
+    def _due(self, now: int) -> Iterable[_Tag]:
+        """Return the tags that may be silent: not those of a scan that is younger than the shortest silence told."""
+        if not all(0 <= now - listed.at < listed.first_stale for listed in self._unnoted.values()):
+            self._note()
+        if self._others is None:
+            heard = {tag.slot.path for listed in self._unnoted.values() for tag in listed.tags}
+            self._others = [tag for path, tag in self._tags.items() if path not in heard]
+        return self._others
+
     def silent(self, now: int) -> list[Conditioned]:
         """Return the readings that say, once each, that a tag fell silent: first UNCERTAIN (stale), then BAD (communication lost)."""
         out: list[Conditioned] = []
-        for tag in self._tags.values():
+        for tag in self._due(now):
             if tag.heard is None:
                 tag.heard = self._started
             # after the clock was set back silence counts from here: else it would stay hidden until the clock has caught up
@@ -135,6 +221,7 @@ class Conditioner:
             if step <= tag.silence:
                 continue
             tag.silence = step
+            self._told_silent = True
             last = tag.told.value if tag.told is not None else None
             if lost:
                 mark = Reading(tag.slot.path, None, Quality.BAD_COMMS_LOST, None, now)

@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,7 @@ from trunkline.gateway.conditioning import Conditioned
 from trunkline.ledger.status import EdgeCount
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
-from trunkline.log.codec.writer import ledger_hour, write_blocks
+from trunkline.log.codec.writer import Rows, ledger_hour, rows_of, write_rows
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Record
 from trunkline.log.topics import Layout
@@ -59,7 +59,7 @@ class _Sequence(msgspec.Struct):
 
 @dataclass(slots=True)
 class _Waiting:
-    readings: Sequence[Conditioned]
+    readings: Sequence[Conditioned] | Rows
     events: Sequence[Event]
     done: "asyncio.Future[None]"
 
@@ -117,7 +117,7 @@ class EdgeWriter:
         """Start the thread."""
         self._thread.start()
 
-    async def submit(self, readings: Sequence[Conditioned], events: Sequence[Event] = ()) -> None:
+    async def submit(self, readings: Sequence[Conditioned] | Rows, events: Sequence[Event] = ()) -> None:
         """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours."""
         weight = len(readings) + len(events)
         if not weight:
@@ -195,9 +195,8 @@ class EdgeWriter:
         sequence = _Sequence(self._sequence.next, dict(self._sequence.covered), dict(self._sequence.events))
         tallies: Counter[tuple[str, ...]] = Counter()
         appends: dict[str, list[Record]] = {}
-        readings = [item for waiting in group for item in waiting.readings]
-        for part in _parts(readings):
-            blocks, sequence.next = write_blocks(self._journal.id, sequence.next, sequence.covered, part)
+        for parts in _together(waiting.readings for waiting in group):
+            blocks, sequence.next = write_rows(self._journal.id, sequence.next, sequence.covered, parts)
             for head in map(_head_of, blocks):
                 for tally in head.tallies:
                     tallies[tally_key(READ, tally.source, Category.TELEMETRY, tally.hour)] += tally.readings
@@ -221,10 +220,38 @@ class EdgeWriter:
             tallies[tally_key(READ, event.source, category, hour)] += 1
         self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()})
         self._sequence = sequence
-        self.read_total += len(readings)
+        self.read_total += sum(len(waiting.readings) for waiting in group)
 
 
-def _parts(readings: Sequence[Conditioned]) -> Iterator[Sequence[Conditioned]]:
+def _together(submitted: Iterable[Sequence[Conditioned] | Rows]) -> Iterator[list[Rows]]:
+    """Yield rows whose texts fit a record together, in the order in which they were submitted."""
+    parts: list[Rows] = []
+    held = 0
+    for rows in _rows(submitted):
+        characters = sum(map(len, rows.texts))
+        if parts and held + characters > _TEXT_CHARACTERS:
+            yield parts
+            parts, held = [], 0
+        parts.append(rows)
+        held += characters
+    if parts:
+        yield parts
+
+
+def _rows(submitted: Iterable[Sequence[Conditioned] | Rows]) -> Iterator[Rows]:
+    """Yield everything as columns; readings that came one by one are taken together."""
+    single: list[Conditioned] = []
+    for readings in submitted:
+        if not isinstance(readings, Rows):
+            single += readings
+            continue
+        yield from map(rows_of, _parts(single))
+        single = []
+        yield readings
+    yield from map(rows_of, _parts(single))
+
+
+def _parts(readings: list[Conditioned]) -> Iterator[list[Conditioned]]:
     """Yield runs of readings whose texts fit a record together."""
     start = held = 0
     for place, (_, reading) in enumerate(readings):

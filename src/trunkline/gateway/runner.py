@@ -4,22 +4,23 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
 from trunkline.config.tags import SourceConfig
-from trunkline.gateway.conditioning import SKEW_ALERT, Conditioner
+from trunkline.gateway.conditioning import SKEW_ALERT, Conditioned, Conditioner
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.ledger.status import SourceStatus
-from trunkline.log.codec.writer import TagSlot
+from trunkline.log.codec.writer import Rows, TagSlot
 from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.events import Event
 from trunkline.model.identity import uuid7
+from trunkline.model.scan import Scan
 from trunkline.sources.port import ReadBatch, Source
 
 log = structlog.get_logger("trunkline.gateway")
@@ -144,7 +145,11 @@ class SourceRunner:
 
     async def _take(self, batch: ReadBatch) -> None:
         now = self._clock()
-        out = self.conditioner.take(batch.readings, alive=batch.alive, now=now)
+        readings = batch.readings
+        if isinstance(readings, Scan):
+            out: Sequence[Conditioned] | Rows = self.conditioner.take_scan(readings, alive=batch.alive, now=now)
+        else:
+            out = self.conditioner.take(readings, alive=batch.alive, now=now)
         events = [_sourced(event, self.id, now) for event in batch.events]
         if batch.readings:
             self.last_reading = now

@@ -35,7 +35,8 @@ class ReadBatch:
     """What one read brought.
 
     Attributes:
-        readings: in the order in which the device gave them; per tag never backwards on purpose.
+        readings: in the order in which the device gave them; per tag never backwards on purpose. A source that polls may give a
+            `trunkline.model.scan.Scan`: the same readings as columns, which the gateway journals without an object per reading.
         events: events and alarms the device sent.
         alive: the device was heard and tags without a reading here are unchanged: their last values hold. Sources that report changes
             only (OPC UA subscriptions) set it, at most once a second, so that a quiet tag is not taken for a silent device.

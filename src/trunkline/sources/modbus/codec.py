@@ -1,25 +1,16 @@
-"""Bytes of a reply into readings, and values into registers. Pure: no I/O.
-
-A block (the reply to one request) is taken apart in three steps that run in C whatever it holds: one `itemgetter` puts the bytes of every
-tag into big-endian order side by side, one `Struct` unpacks them, `map` scales them. Python runs per tag only where a value needs judging.
-"""
+"""What the registers of one tag mean, and values into registers. Pure: no I/O. `sheet.py` does whole scans at once."""
 
 import math
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, repeat
-from operator import add, itemgetter, mul
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from trunkline.model.quality import Quality
-from trunkline.model.reading import INT64_MAX, INT64_MIN, Kind, Reading, Value
+from trunkline.model.reading import INT64_MAX, INT64_MIN, Kind, Value
 from trunkline.sources.modbus.address import Format, WordOrder
 
 GOOD = int(Quality.GOOD)
 Judged = tuple[Value, int]
-
-#: The eight bits of every byte, least significant first: how coils are packed (V1.1b3, 6.1).
-_BITS = tuple(tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256))
 
 
 class Layout(NamedTuple):
@@ -110,85 +101,15 @@ def decode_text(raw: bytes, encoding: str) -> Judged:
         return None, Quality.BAD_DECODING
 
 
-class Member(NamedTuple):
-    """A tag within a block: how many registers (or coils) behind the block's first, and its layout."""
-
-    position: int
-    layout: Layout
-
-
-class CoilBlock:
-    """Takes the reply to a read of coils or discrete inputs apart."""
-
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.paths = [member.layout.path for member in members]
-        self._pick = _picker([member.position for member in members])
-
-    def decode(self, payload: bytes, now: int) -> list[Reading]:
-        """Return one reading per tag, stamped `now` (µs UTC)."""
-        bits = list(chain.from_iterable(map(_BITS.__getitem__, payload)))
-        return list(map(Reading, self.paths, self._pick(bits), repeat(GOOD), repeat(None), repeat(now)))
-
-
-class RegisterBlock:
-    """Takes the reply to a read of registers apart.
-
-    Tags fall into three lanes: 'plain' ones are ready once unpacked, 'linear' ones need a multiplication and an addition to become a
-    double, and the rest is judged one by one.
-    """
-
-    def __init__(self, members: Sequence[Member]) -> None:
-        plain = [one for one in members if _is_plain(one.layout)]
-        linear = [one for one in members if not _is_plain(one.layout) and _is_linear(one.layout)]
-        judged = [one for one in members if not _is_plain(one.layout) and not _is_linear(one.layout)]
-        ordered = [*plain, *linear, *judged]
-        self.paths = [member.layout.path for member in ordered]
-        self._plain, self._numbers = len(plain), len(plain) + len(linear)
-        self._pick = _picker([2 * one.position + byte for one in ordered for byte in byte_order(one.layout)])
-        self._unpack = struct.Struct(">" + "".join(one.layout.format.code for one in ordered)).unpack
-        self._scales = [one.layout.scale for one in linear]
-        offsets = [one.layout.offset for one in linear]
-        self._offsets = offsets if any(offsets) else None
-        self._judges = [judge(one.layout) for one in judged]
-
-    def decode(self, payload: bytes, now: int) -> list[Reading]:
-        """Return one reading per tag, stamped `now` (µs UTC)."""
-        raw = self._unpack(bytes(self._pick(payload)))
-        values: list[Value] = list(raw[: self._plain])
-        scaled: Iterable[float] = map(mul, raw[self._plain : self._numbers], self._scales)
-        values += scaled if self._offsets is None else map(add, scaled, self._offsets)
-        readings = list(map(Reading, self.paths, values, repeat(GOOD), repeat(None), repeat(now)))
-        # One infinity or NaN makes the sum so; a sum that overflows costs only a second look.
-        if not math.isfinite(sum(values)):  # type: ignore[arg-type]  # both lanes hold numbers only
-            readings = [_without_infinity(reading) for reading in readings]
-        for path, meaning, one in zip(self.paths[self._numbers :], self._judges, raw[self._numbers :], strict=True):
-            value, quality = meaning(one)
-            readings.append(Reading(path, value, quality, None, now))
-        return readings
-
-
-def _picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """Return a function that picks items; a single position too gives a sequence, and an unbroken run is a slice."""
-    first = positions[0]
-    if list(positions) == list(range(first, first + len(positions))):
-        return itemgetter(slice(first, first + len(positions)))
-    return itemgetter(*positions)
-
-
-def _without_infinity(reading: Reading) -> Reading:
-    value = reading.value
-    if isinstance(value, float) and not math.isfinite(value):
-        return Reading(reading.tag, None, Quality.BAD_NOT_FINITE, None, reading.gateway_time)
-    return reading
-
-
-def _is_plain(layout: Layout) -> bool:
+def is_plain(layout: Layout) -> bool:
+    """Return whether the raw number is the value, whatever it is."""
     if not layout.format.is_number or layout.invalid or layout.scaled:
         return False
     return layout.format.is_float if layout.kind is Kind.DOUBLE else layout.format.name != "uint64"
 
 
-def _is_linear(layout: Layout) -> bool:
+def is_linear(layout: Layout) -> bool:
+    """Return whether raw * scale + offset is the value, whatever the raw number is."""
     return layout.format.is_number and not layout.invalid and layout.kind is Kind.DOUBLE
 
 

@@ -2,14 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from trunkline.model.errors import SourceUnavailable
 from trunkline.model.quality import Quality
-from trunkline.model.reading import Reading
-from trunkline.sources.modbus.codec import CoilBlock, Layout, Member, RegisterBlock
+from trunkline.model.scan import Scan
+from trunkline.sources.modbus.codec import GOOD, Layout
 from trunkline.sources.modbus.line import Line, NoAnswer, Refused
 from trunkline.sources.modbus.plan import Request, halve
+from trunkline.sources.modbus.sheet import Member, Outcome, Part, Sheet
 
 #: Exception codes (V1.1b3, section 7) in the words of qualities; the rest is a device fault.
 _QUALITIES: dict[int, Quality] = {
@@ -67,20 +69,12 @@ class Unit:
 
 
 class Block:
-    """A request and what takes its reply apart."""
+    """A request and the tags that it brings."""
 
     def __init__(self, request: Request, layouts: Sequence[Layout]) -> None:
         self.request = request
-        members = [Member(place.start - request.start, layouts[place.member]) for place in request.places]
-        self._decoder = CoilBlock(members) if request.table.is_bits else RegisterBlock(members)
-
-    def decode(self, payload: bytes, now: int) -> list[Reading]:
-        """Return the readings of a reply that came at `now` (µs UTC)."""
-        return self._decoder.decode(payload, now)
-
-    def without_value(self, quality: int, now: int) -> list[Reading]:
-        """Return readings that say why there is no value."""
-        return [Reading(path, None, quality, None, now) for path in self._decoder.paths]
+        members = tuple(Member(place.start - request.start, layouts[place.member]) for place in request.places)
+        self.part = Part(request.table.is_bits, request.size, members)
 
 
 class Region:
@@ -123,15 +117,23 @@ class Region:
 
 
 class Answer(NamedTuple):
-    """What a request brought.
+    """A block and what its request brought.
 
     Attributes:
-        readings: one per tag, without a value where there is none.
+        block: what was asked.
+        outcome: what came.
         refusal: the quality, if the device refused an address of the request.
     """
 
-    readings: list[Reading]
+    block: Block
+    outcome: Outcome
     refusal: Quality | None = None
+
+
+@lru_cache(maxsize=64)
+def _sheet(blocks: tuple[Block, ...]) -> Sheet:
+    """Return the sheet of a sequence of blocks: the same one from scan to scan, until the device refuses another address."""
+    return Sheet([block.part for block in blocks])
 
 
 class Scanner:
@@ -154,39 +156,37 @@ class Scanner:
         self._heard: set[int] = set()
         self._unanswered: dict[int, int] = {}
 
-    async def scan(self, regions: Iterable[Region]) -> list[Reading]:
-        """Return one reading for every tag of the regions.
+    async def scan(self, regions: Iterable[Region]) -> Scan:
+        """Return one reading for every tag of the regions, of which there is at least one.
 
         Raises:
             SourceUnavailable: the connection is lost, or no unit of the source answers any more.
         """
         self._heard, self._unanswered = set(), {}
-        readings: list[Reading] = []
+        answers: list[Answer] = []
         for region in regions:
-            readings += await self._region(region)
+            answers += await self._region(region)
         for unit_id in self._unanswered.keys() - self._heard:
             self._units[unit_id].fell_silent(self._monotonic(), Quality.BAD_TIMEOUT, behind_gateway=False)
         if all(unit.silence is not None and not unit.behind_gateway for unit in self._units.values()):
             names = ", ".join(map(str, sorted(self._units)))
             raise SourceUnavailable(f"no answer from unit id {names}: check unit ids, wiring and 'timeout_ms'")
-        return readings
+        return _sheet(tuple([answer.block for answer in answers])).scan([answer.outcome for answer in answers])
 
-    async def _region(self, region: Region) -> list[Reading]:
+    async def _region(self, region: Region) -> list[Answer]:
         region.begin(self._monotonic())
-        readings: list[Reading] = []
-        for block, quality in region.refused:
-            readings += block.without_value(quality, self._clock())
+        answers = [Answer(block, Outcome(None, quality, self._clock())) for block, quality in region.refused]
         for part in tuple(region.parts):
             answer = await self._ask(part)
             if answer.refusal is not None and self._monotonic() >= region.narrow_from and (halves := region.halves(part)):
-                readings += await self._narrow(region, part, halves)
+                answers += await self._narrow(region, part, halves)
             else:
-                readings += answer.readings
-        return readings
+                answers.append(answer)
+        return answers
 
-    async def _narrow(self, region: Region, part: Block, halves: list[Block]) -> list[Reading]:
+    async def _narrow(self, region: Region, part: Block, halves: list[Block]) -> list[Answer]:
         """Halve a refused request until only the addresses that the device refuses are left out."""
-        readings: list[Reading] = []
+        answers: list[Answer] = []
         given: list[Block] = []
         refused: list[tuple[Block, Quality]] = []
         pending = deque(halves)
@@ -196,36 +196,36 @@ class Scanner:
             if answer.refusal is not None and (smaller := region.halves(block)):
                 pending.extendleft(reversed(smaller))
                 continue
-            readings += answer.readings
+            answers.append(answer)
             if answer.refusal is None:
                 given.append(block)
             else:
                 refused.append((block, answer.refusal))
         region.split(self._monotonic(), part, given, refused)
-        return readings
+        return answers
 
     async def _ask(self, block: Block) -> Answer:
-        """Ask once for a block, unless its unit is silent; whatever comes is turned into readings."""
+        """Ask once for a block, unless its unit is silent; whatever comes is an answer."""
         request, unit = block.request, self._units[block.request.unit]
         unanswered = self._unanswered.get(unit.id, 0)
         if unit.resting(self._monotonic()) or (unanswered >= SILENT_AFTER and unit.id not in self._heard):
-            return Answer(block.without_value(unit.silence or Quality.BAD_TIMEOUT, self._clock()))
+            return Answer(block, Outcome(None, unit.silence or Quality.BAD_TIMEOUT, self._clock()))
         attempts = 1 if unanswered or unit.silence is not None else 1 + self._retries
         try:
             payload = await self._line.read(unit.id, request.table, request.start, request.size, attempts)
         except NoAnswer:
             self._unanswered[unit.id] = unanswered + 1
-            return Answer(block.without_value(Quality.BAD_TIMEOUT, self._clock()))
+            return Answer(block, Outcome(None, Quality.BAD_TIMEOUT, self._clock()))
         except Refused as refusal:
             quality = _QUALITIES.get(refusal.code, Quality.BAD_DEVICE_FAULT)
             if refusal.code in _OF_THE_UNIT:
                 unit.fell_silent(self._monotonic(), quality, behind_gateway=True)
             else:
                 self._note_answer(unit)
-            return Answer(block.without_value(quality, self._clock()), quality if refusal.code in _OF_AN_ADDRESS else None)
+            return Answer(block, Outcome(None, quality, self._clock()), quality if refusal.code in _OF_AN_ADDRESS else None)
         now = self._clock()
         self._note_answer(unit)
-        return Answer(block.decode(payload, now))
+        return Answer(block, Outcome(payload, GOOD, now))
 
     def _note_answer(self, unit: Unit) -> None:
         unit.answered()

@@ -96,12 +96,12 @@ class ModbusSource:
             raise SourceUnavailable(self._line.why_lost)
         group = min(self._groups, key=lambda one: one.cadence.due)
         await self._wait_until(self._line, group.cadence.due)
-        readings = await self._scanner.scan(group.regions)
+        scan = await self._scanner.scan(group.regions)
         missed = group.cadence.missed
         group.cadence.advance(asyncio.get_running_loop().time())
         if missed == 0 < group.cadence.missed:
             log.warning("scan_slower_than_interval", source=self._config.id, interval_ms=round(group.cadence.interval * 1000))
-        return ReadBatch(readings)
+        return ReadBatch(scan)
 
     async def _wait_until(self, line: Line, due: float) -> None:
         """Sleep until a scan is due. Raises SourceUnavailable as soon as the connection is lost."""

@@ -1,5 +1,6 @@
 import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.model.quality import Quality
-from trunkline.model.reading import Kind, Value
+from trunkline.model.reading import Kind, Reading, Value
 from trunkline.sources.modbus.address import FORMATS, WordOrder, parse_format
-from trunkline.sources.modbus.codec import CoilBlock, Layout, Member, RegisterBlock, encode, encode_bits
+from trunkline.sources.modbus.codec import Layout, encode, encode_bits
+from trunkline.sources.modbus.sheet import Member, Outcome, Part, Sheet
 
 NOW = 1_700_000_000_000_000
 ORDERS: tuple[WordOrder, ...] = ("ABCD", "CDAB", "BADC", "DCBA")
@@ -21,8 +23,12 @@ def layout(form: str, order: WordOrder = "ABCD", kind: Kind | None = None, **mor
     return Layout("A", shape, order, implied if kind is None else kind, **more)
 
 
+def registers(members: Sequence[Member], wire: bytes) -> list[Reading]:
+    return Sheet([Part(False, len(wire) // 2, tuple(members))]).scan([Outcome(wire, 0, NOW)]).readings()
+
+
 def decode(wire: bytes, how: Layout) -> tuple[Value, int]:
-    (reading,) = RegisterBlock([Member(0, how)]).decode(wire, NOW)
+    (reading,) = registers([Member(0, how)], wire)
     assert (reading.tag, reading.source_time, reading.gateway_time) == ("A", None, NOW)
     return reading.value, reading.quality
 
@@ -66,7 +72,7 @@ def test_nan_and_infinities_are_bad_without_a_value(wire: str) -> None:
 def test_one_nan_spoils_only_its_own_reading() -> None:
     members = [Member(0, layout("float64")), Member(4, layout("float64")._replace(path="B")), Member(8, layout("int16")._replace(path="C"))]
     wire = struct.pack(">ddh", math.nan, 2.5, 7)
-    assert {one.tag: (one.value, one.quality) for one in RegisterBlock(members).decode(wire, NOW)} == {
+    assert {one.tag: (one.value, one.quality) for one in registers(members, wire)} == {
         "A": (None, Quality.BAD_NOT_FINITE),
         "B": (2.5, 0),
         "C": (7.0, 0),
@@ -75,7 +81,7 @@ def test_one_nan_spoils_only_its_own_reading() -> None:
 
 def test_large_finite_values_whose_sum_overflows_stay_good() -> None:
     members = [Member(0, layout("float64")), Member(4, layout("float64")._replace(path="B"))]
-    readings = RegisterBlock(members).decode(struct.pack(">dd", 1.7e308, 1.7e308), NOW)
+    readings = registers(members, struct.pack(">dd", 1.7e308, 1.7e308))
     assert [(one.value, one.quality) for one in readings] == [(1.7e308, 0), (1.7e308, 0)]
 
 
@@ -155,19 +161,38 @@ def test_a_block_gives_what_its_tags_give_alone(shapes: list[tuple[str, WordOrde
         members.append(Member(at + hole, how))
         at += hole + how.format.registers
     wire = random.randbytes(2 * at)
-    together = {one.tag: (one.value, one.quality) for one in RegisterBlock(members).decode(wire, NOW)}
+    together = {one.tag: (one.value, one.quality) for one in registers(members, wire)}
     for position, how in members:
-        (alone,) = RegisterBlock([Member(0, how)]).decode(wire[2 * position : 2 * (position + how.format.registers)], NOW)
+        (alone,) = registers([Member(0, how)], wire[2 * position : 2 * (position + how.format.registers)])
         assert together[how.path] == (alone.value, alone.quality)
     assert len(together) == len(members)
+
+
+@given(st.lists(st.tuples(numbers, st.sampled_from(ORDERS), st.booleans()), min_size=2, max_size=12), st.randoms(use_true_random=False))
+def test_a_scan_gives_what_its_requests_give_alone(shapes: list[tuple[str, WordOrder, bool]], random: Any) -> None:
+    """Requests of registers and of coils, answered and not: each is decoded as if alone."""
+    parts, outcomes = [Part(True, 11, (Member(9, layout("bool")._replace(path="COIL")),))], [Outcome(b"\x00\x02", 0, NOW)]
+    for number, (form, order, answered) in enumerate(shapes):
+        how = layout(form, order)._replace(path=f"T{number}")
+        parts.append(Part(False, how.format.registers, (Member(0, how),)))
+        payload = random.randbytes(parts[-1].bytes) if answered else None
+        outcomes.append(Outcome(payload, 0 if answered else Quality.BAD_TIMEOUT, NOW + number))
+    together = {one.tag: one for one in Sheet(parts).scan(outcomes)}
+    assert (together["COIL"].value, together["COIL"].quality) == (True, Quality.GOOD)
+    for part, outcome in zip(parts, outcomes, strict=True):
+        (alone,) = Sheet([part]).scan([outcome])
+        assert together[alone.tag] == alone
+        assert alone.gateway_time == outcome.at
+        assert outcome.payload is not None or (alone.value, alone.quality) == (None, Quality.BAD_TIMEOUT)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=100), st.data())
 def test_coils_come_from_their_bits(bits: list[bool], data: st.DataObject) -> None:
     wire = sum(bit << position for position, bit in enumerate(bits)).to_bytes((len(bits) + 7) // 8, "little")
     chosen = data.draw(st.lists(st.integers(0, len(bits) - 1), min_size=1, unique=True))
-    block = CoilBlock([Member(at, layout("bool")._replace(path=f"C{at}")) for at in chosen])
-    assert [(one.tag, one.value) for one in block.decode(wire, NOW)] == [(f"C{at}", bits[at]) for at in chosen]
+    part = Part(True, len(bits), tuple(Member(at, layout("bool")._replace(path=f"C{at}")) for at in chosen))
+    readings = Sheet([part]).scan([Outcome(wire, 0, NOW)])
+    assert [(one.tag, one.value) for one in readings] == [(f"C{at}", bits[at]) for at in chosen]
 
 
 @pytest.mark.parametrize(
