@@ -18,6 +18,8 @@ from trunkline.config.site import HistorianConfig, LogConfig
 from trunkline.historian.role import HistorianStatus, run_historian
 from trunkline.log.opening import layout_of, open_site_log
 
+#: At full speed a flush is full long before; only the end of the load, which is less than a flush, would wait for the default of 2 s.
+TAIL_SECONDS: Final = 0.1
 _WATCH_SECONDS: Final = 0.002
 
 
@@ -49,7 +51,7 @@ def store(bootstrap: str, layout: str, partitions: int, member: str, conninfo: s
     for target in (watch, listen):
         threading.Thread(target=target, daemon=True).start()
     log = open_site_log(config, Path())
-    run_historian(log, layout_of(config), conninfo, HistorianConfig(), stop, status=status, member=member)
+    run_historian(log, layout_of(config), conninfo, HistorianConfig(flush_seconds=TAIL_SECONDS), stop, status=status, member=member)
     used = resource.getrusage(resource.RUSAGE_SELF)
     _say(cpu_s=used.ru_utime + used.ru_stime, rss_mb=used.ru_maxrss / 1024, flushes=status.flushes)
     log.close()
