@@ -201,7 +201,7 @@ def main() -> int:
     """Run the soak; return 1 if memory grows or the ledger does not close."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", default=os.environ.get("SHORT", "") not in ("", "0"), help="under a minute")
-    parser.add_argument("--rate", type=int, default=5000, help="values a second that the plant shows")
+    parser.add_argument("--rate", type=int, default=1000, help="values a second that the plant shows")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--plot", type=Path, help="path of the plot, without its ending")
     parser.add_argument("--samples", type=Path, help="file for all samples, JSON")

@@ -28,7 +28,7 @@ from trunkline.supervisor.status import read_status
 from trunkline.supervisor.supervisor import run_directory
 
 UNITS: Final = 10
-RUNS: Final = 1 if SHORT else 3
+RUNS: Final = 1 if SHORT else 5
 LIMIT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 90.0
 
