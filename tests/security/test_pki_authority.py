@@ -66,6 +66,7 @@ def test_a_broker_certificate_serves_and_connects(authority: CertificateAuthorit
     assert critical
     assert usage.digital_signature
     assert not usage.key_cert_sign
+    assert isinstance(bundle.key, ec.EllipticCurvePrivateKey)
     assert isinstance(bundle.key.curve, ec.SECP256R1)
     assert bundle.certificate.not_valid_before_utc == NOW - timedelta(minutes=5)
     assert bundle.certificate.not_valid_after_utc == NOW + timedelta(days=30)
@@ -194,3 +195,20 @@ def test_renewal_keeps_everything_but_key_serial_and_dates(authority: Certificat
 def test_nothing_shows_a_key_by_accident(authority: CertificateAuthority) -> None:
     bundle = authority.issue("gateway-g1")
     assert bundle.key_pem.splitlines()[1] not in f"{bundle!r} {authority!r}"
+
+
+@pytest.mark.parametrize(("algorithm", "problem"), [("rsa:2048", ""), ("ed25519", "Kafka takes EC and RSA keys only")])
+def test_files_of_other_authorities_are_read(tmp_path: Path, algorithm: str, problem: str) -> None:
+    """An authority that is there already may stay; OpenSSL stands for it."""
+    path, part = tmp_path / "kafka-1.pem", tmp_path / "certificate.pem"
+    subject = ["-subj", "/CN=kafka-broker", "-addext", "subjectAltName=DNS:kafka-1"]
+    command = ["openssl", "req", "-x509", "-newkey", algorithm, "-noenc", "-keyout", str(path), "-out", str(part), *subject]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + part.read_text())
+    if problem:
+        with pytest.raises(CertificateProblem, match=problem):
+            Bundle.load(path)
+    else:
+        bundle = Bundle.load(path)
+        bundle.verify(path, [bundle.certificate], datetime.now(UTC), host="kafka-1")
+        assert bundle.pem == path.read_text()

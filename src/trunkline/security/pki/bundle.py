@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from trunkline.security.pki import profile
@@ -23,12 +24,12 @@ class Bundle:
     """A certificate, its key and the certificates above it.
 
     Attributes:
-        key: the private key.
+        key: the private key; ours are on P-256, those of other authorities may be RSA.
         certificate: the leaf.
         chain: the authority that signed it; more only in bundles of others.
     """
 
-    key: ec.EllipticCurvePrivateKey
+    key: EllipticCurvePrivateKey | RSAPrivateKey
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
 
@@ -79,8 +80,8 @@ class Bundle:
             key = load_pem_private_key(text.encode("ascii"), password=None)
         except (ValueError, TypeError) as error:
             raise CertificateProblem(f"{path} holds no unencrypted private key: {_ISSUE}") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise CertificateProblem(f"{path}: the private key is no EC key: {_ISSUE}")
+        if not isinstance(key, EllipticCurvePrivateKey | RSAPrivateKey):
+            raise CertificateProblem(f"{path}: Kafka takes EC and RSA keys only, this is another kind: {_ISSUE}")
         certificate, *chain = parse_certificates(text, path, _ISSUE)
         if certificate.public_key() != key.public_key():
             raise CertificateProblem(
