@@ -12,6 +12,7 @@ UI_FILES := $(shell find ui -path ui/node_modules -prune -o -type f -print 2>/de
 ARGS ?=
 ONLY ?=
 SHORT ?=
+LOG ?= journal
 PICK := $(if $(ONLY),--only $(ONLY)) $(if $(SHORT),--short)
 
 help: ## list the targets
@@ -52,8 +53,8 @@ $(STATIC): $(STAMPS)/ui $(UI_FILES)
 
 ui: $(STATIC) ## build the page
 
-up: $(STAMPS)/run $(STATIC) ## install, then run the demonstration plant with its page
-	$(TRUNKLINE) up examples/plant/site.yaml $(ARGS)
+up: $(STAMPS)/run $(if $(filter kafka,$(LOG)),$(STAMPS)/kafka) $(STATIC) ## install, then run the demonstration plant with its page; LOG=kafka: on a real broker
+	$(TRUNKLINE) up examples/plant$(if $(filter kafka,$(LOG)),-kafka)/site.yaml $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/kafka ## install, then run every test but the browser's
 	$(PY) -m pytest $(ARGS)

@@ -7,6 +7,7 @@ from tests.config.conftest import SiteWriter
 
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.loading import check, load
+from trunkline.config.problems import errors
 from trunkline.config.site import LogConfig
 
 SCRAM = {"username": "gateway-g1", "password": "${env:KAFKA_PASSWORD}", "ca": "certs/ca.pem"}
@@ -87,3 +88,27 @@ def test_files_that_are_missing_are_told_before_the_start(site_file: SiteWriter)
     (problem,) = check(file)
     assert problem.path == "log.security.ca"
     assert "no such file" in problem.message
+
+
+BROKERS = "site: a\nlog: {{engine: kafka, bootstrap: '{bootstrap}', {how}}}\nlab: {{kafka_brokers: {brokers}}}\n"
+OPEN = "insecure: true"
+SECURED = "security: {username: site, password: '${env:A}'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("site: a\nlab: {kafka_brokers: 1}\n", "engine is 'journal'"),
+        (BROKERS.format(bootstrap="127.0.0.1:1,127.0.0.1:2", how=OPEN, brokers=1), "need as many addresses"),
+        (BROKERS.format(bootstrap="k-1:1,k-2:1,k-3:1", how=SECURED, brokers=3), "on this machine"),
+        (BROKERS.format(bootstrap="127.0.0.1:1", how=SECURED, brokers=1), "one broker of the lab speaks plain text"),
+        (BROKERS.format(bootstrap="127.0.0.1:1,127.0.0.1:2,127.0.0.1:3", how=OPEN, brokers=3), "three brokers of the lab are secured"),
+    ],
+)
+def test_brokers_of_the_lab_are_those_that_the_site_uses(
+    text: str, message: str, site_file: SiteWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A", "secret")
+    (problem,) = errors(check(site_file(text)))
+    assert message in problem.message
+    assert problem.mend

@@ -22,7 +22,7 @@ from trunkline.model.quality import Severity, severity
 from trunkline.model.reading import Reading, Value
 from trunkline.sources.port import SourceContext, plugin
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "plant" / "site.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SPECS = {tag.name: tag for tag in TAGS}
 
 
@@ -54,11 +54,12 @@ def test_deadbands_can_be_left_out(tmp_path: Path) -> None:
     assert not any(placed.tag.deadband for placed in write_site(tmp_path / "without.yaml", "--no-deadbands").tags().values())
 
 
-def test_the_example_is_what_the_command_writes() -> None:
-    """The committed example is never behind the code: `trunkline lab site -o examples/plant/site.yaml` renews it."""
-    result = CliRunner().invoke(app, ["site"])
+@pytest.mark.parametrize(("plant", "options"), [("plant", []), ("plant-kafka", ["--kafka-port", "19092"])])
+def test_the_examples_are_what_the_command_writes(plant: str, options: list[str]) -> None:
+    """Committed examples are never behind the code: `trunkline lab site … -o examples/<plant>/site.yaml` renews them."""
+    result = CliRunner().invoke(app, ["site", *options])
     assert result.exit_code == 0
-    assert EXAMPLE.read_text() == result.stdout
+    assert (EXAMPLES / plant / "site.yaml").read_text() == result.stdout
     assert max(len(line) for line in result.stdout.splitlines() if line.lstrip().startswith("#")) <= 140
 
 
