@@ -5,6 +5,7 @@ stops when its input ends, and tells what it has cost.
 """
 
 import json
+import os
 import resource
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from bench.processes import cost_of
 from trunkline.config.site import HistorianConfig, LogConfig
 from trunkline.historian.role import HistorianStatus, run_historian
 from trunkline.log.opening import layout_of, open_site_log
@@ -53,7 +55,7 @@ def store(bootstrap: str, layout: str, partitions: int, member: str, conninfo: s
     log = open_site_log(config, Path())
     run_historian(log, layout_of(config), conninfo, HistorianConfig(flush_seconds=TAIL_SECONDS), stop, status=status, member=member)
     used = resource.getrusage(resource.RUSAGE_SELF)
-    _say(cpu_s=used.ru_utime + used.ru_stime, rss_mb=used.ru_maxrss / 1024, flushes=status.flushes)
+    _say(cpu_s=used.ru_utime + used.ru_stime, rss_mb=cost_of(os.getpid()).peak / 2**20, flushes=status.flushes)
     log.close()
 
 

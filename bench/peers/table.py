@@ -61,10 +61,16 @@ def processor_seconds(server: EmbeddedServer) -> float:
     main = server.pid()
     if main is None:
         return 0.0
-    ticks = _ticks(main, "utime", "stime", "cutime", "cstime")
-    for child in psutil.Process(main).children():
-        ticks += _ticks(child.pid, "utime", "stime")
-    return ticks / _TICKS
+    while True:
+        children = _children(main)
+        ticks = _ticks(main, "utime", "stime", "cutime", "cstime") + sum(_ticks(child, "utime", "stime") for child in children)
+        # one that ended meanwhile would be counted twice or not at all
+        if children == _children(main):
+            return ticks / _TICKS
+
+
+def _children(main: int) -> set[int]:
+    return {child.pid for child in psutil.Process(main).children()}
 
 
 def _ticks(pid: int, *names: str) -> int:
