@@ -3,15 +3,14 @@
 Sources bring the same tags in the same order again and again. So all of this is worked out once and remembered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain, groupby, islice, pairwise
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from trunkline.log.codec import avro
 from trunkline.log.codec.avro import I64
@@ -19,7 +18,10 @@ from trunkline.log.partitioner import partition_of
 from trunkline.model.reading import Kind
 
 _PARTITION: Final = attrgetter("partition")
-_WHOLE: Final = (Kind.INTEGER, Kind.BOOLEAN)
+#: What shares a column of values in a block.
+_SORTS: Final = ((Kind.DOUBLE,), (Kind.INTEGER, Kind.BOOLEAN), (Kind.TEXT,))
+#: Columns tag_source, tag_kind, tag and seq.
+_FIXED_LONGS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,23 +51,27 @@ class TagSlot:
         return cls(path, source, kind, partition_of(path.encode(), partitions))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Slots:
     """The tags of readings, one per reading, in their order; known by its identity.
 
     Attributes:
         slots: per reading.
+        tags: the distinct tags, sorted by partition.
+        tag: per reading, index into `tags`.
         kinds: per reading, of its value.
         plain: whether every value is a double.
     """
 
-    slots: list[TagSlot]
-    kinds: I64 = field(init=False, repr=False)
-    plain: bool = field(init=False, repr=False)
+    __slots__ = ("kinds", "plain", "slots", "tag", "tags")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kinds", np.fromiter([slot.kind for slot in self.slots], np.int64, len(self.slots)))
-        object.__setattr__(self, "plain", not np.count_nonzero(self.kinds))
+    def __init__(self, slots: list[TagSlot]) -> None:
+        paths = [slot.path for slot in slots]
+        self.slots = slots
+        self.tags = sorted(dict(zip(paths, slots, strict=True)).values(), key=_PARTITION)
+        places = {slot.path: place for place, slot in enumerate(self.tags)}
+        self.tag = np.fromiter(map(places.__getitem__, paths), np.int64, len(paths))
+        self.kinds = _longs([slot.kind for slot in self.tags])[self.tag]
+        self.plain = not np.count_nonzero(self.kinds)
 
 
 class RecentSlots:
@@ -128,57 +134,52 @@ class Arrangement(NamedTuple):
 @lru_cache(maxsize=16)  # as many as a gateway's sources bring by turns; an arrangement of 1,000 readings takes 40 kB
 def arrange(parts: tuple[Slots, ...]) -> Arrangement:
     """Return how the readings of these parts, one part after the other, are sorted."""
-    slots = list(chain.from_iterable(part.slots for part in parts))
-    kinds = np.concatenate([part.kinds for part in parts])
-    partition = np.fromiter(map(_PARTITION, slots), np.int64, len(slots))
-    order = partition.argsort(kind="stable")
-    sorts = [np.isin(kinds, sort) for sort in ((Kind.DOUBLE,), _WHOLE, (Kind.TEXT,))]
-    # place of each reading's value among those of its sort, in sorted order
-    numbers, integers, texts = ((sort.cumsum() - 1)[order][sort[order]] for sort in sorts)
-    source_places = {source: place for place, source in enumerate(dict.fromkeys(slot.source for slot in slots))}
-    sources = np.fromiter([source_places[slot.source] for slot in slots], np.int64, len(slots))[order]
-    names = list(source_places)
-    partitions, starts = np.unique(partition[order], return_index=True)
-    ends = [0, *starts[1:].tolist(), len(slots)]
-    bounds = [np.concatenate([[0], sort[order].cumsum()])[ends].tolist() for sort in sorts]
+    all_of_them = parts[0] if len(parts) == 1 else Slots(list(chain.from_iterable(part.slots for part in parts)))
+    tags, tag = all_of_them.tags, all_of_them.tag
+    partition = _longs([slot.partition for slot in tags]).astype(np.uint16)
+    order = partition[tag].argsort(kind="stable")  # of 16-bit integers: a radix sort
+    tag, kinds = tag[order], all_of_them.kinds
+    sources = {source: place for place, source in enumerate(dict.fromkeys(slot.source for slot in tags))}
+    source = _longs([sources[slot.source] for slot in tags])[tag]
+    values, ends_of_values = zip(*(_values_of(sort, kinds, order) for sort in _SORTS), strict=True)
+    partitions = [partition for partition, _ in groupby(tags, _PARTITION)]
+    tag_ends = partition.searchsorted(partitions, "right").tolist()
+    ends = partition[tag].searchsorted(partitions, "right").tolist()
+    columns = iter(_fixed(tags, tag, order, list(zip(pairwise([0, *tag_ends]), pairwise([0, *ends]), strict=True))))
     shares = []
-    for number, (of, (start, end)) in enumerate(zip(partitions.tolist(), pairwise(ends), strict=True)):
-        places = order[start:end]
-        counts = np.bincount(sources[start:end], minlength=len(names)).tolist()
-        shares.append(
-            Share(
-                partition=of,
-                fixed=_fixed([slots[place] for place in places.tolist()], places),
-                rows=slice(start, end),
-                numbers=slice(*bounds[0][number : number + 2]),
-                integers=slice(*bounds[1][number : number + 2]),
-                texts=slice(*bounds[2][number : number + 2]),
-                cells=sorted((names[place], count) for place, count in enumerate(counts) if count),
-            )
-        )
-    return Arrangement(order, numbers, integers, texts.tolist(), sources, names, shares)
+    for of, (start, end) in zip(partitions, pairwise([0, *ends]), strict=True):
+        numbers, integers, texts = (slice(*reached[[start, end]].tolist()) for reached in ends_of_values)
+        counts = np.bincount(source[start:end], minlength=len(sources)).tolist()
+        cells = sorted((name, count) for name, count in zip(sources, counts, strict=True) if count)
+        shares.append(Share(of, next(columns), slice(start, end), numbers, integers, texts, cells))
+    return Arrangement(order, values[0], values[1], values[2].tolist(), source, list(sources), shares)
 
 
-def _fixed(slots: Sequence[TagSlot], places: I64) -> bytes:
-    """Return the columns of a block that its tags and their order decide."""
-    tags = {slot.path: slot for slot in slots}
-    tag_places = {path: place for place, path in enumerate(tags)}
-    sources = {source: place for place, source in enumerate(dict.fromkeys(slot.source for slot in tags.values()))}
+def _longs(values: Sequence[int]) -> I64:
+    return np.fromiter(values, np.int64, len(values))
 
-    def longs(values: Sequence[int]) -> npt.NDArray[np.int64]:
-        return np.fromiter(values, np.int64, len(values))
 
-    return b"".join(
-        (
-            avro.strings(list(sources)),
-            avro.array(len(tags), b"".join([slot.encoded for slot in tags.values()])),
-            *avro.longs(
-                [
-                    longs([sources[slot.source] for slot in tags.values()]),
-                    longs([slot.kind for slot in tags.values()]),
-                    longs([tag_places[slot.path] for slot in slots]),
-                    places,
-                ]
-            ),
-        )
-    )
+def _values_of(sort: Sequence[Kind], kinds: I64, order: I64) -> tuple[I64, I64]:
+    """Return the places of one sort's values among themselves, in sorted order, and how many come before each sorted reading."""
+    mine = (kinds == sort[0]) | (kinds == sort[-1])
+    reached = np.zeros(len(order) + 1, np.int64)
+    if not np.count_nonzero(mine):
+        return np.empty(0, np.int64), reached
+    in_order = mine[order]
+    np.cumsum(in_order, out=reached[1:])
+    return (mine.cumsum() - 1)[order[in_order]], reached
+
+
+def _fixed(tags: list[TagSlot], tag: I64, order: I64, bounds: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> Iterator[bytes]:
+    """Yield, for each share of tags and sorted readings, the columns of its block that the tags and their order decide."""
+    names: list[bytes] = []
+    columns: list[I64] = []
+    for (first, last), (start, end) in bounds:
+        mine = tags[first:last]
+        sources = {source: place for place, source in enumerate(dict.fromkeys(slot.source for slot in mine))}
+        names.append(avro.strings(list(sources)) + avro.array(len(mine), b"".join([slot.encoded for slot in mine])))
+        columns += (_longs([sources[slot.source] for slot in mine]), _longs([slot.kind for slot in mine]))
+        columns += (tag[start:end] - first, order[start:end])
+    encoded = iter(avro.longs(columns))
+    for name in names:
+        yield name + b"".join(islice(encoded, _FIXED_LONGS))

@@ -8,6 +8,7 @@ gateway spends its time, so readings become columns first (or are columns alread
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import Final, cast
 
 import numpy as np
@@ -29,6 +30,8 @@ _FRAME: Final = frame(BLOCK_ID)
 _NOTHING: Final = np.empty(0, np.int64)
 #: Columns of a block that `_varying` returns for each share.
 _VARYING: Final = 5
+
+_SOURCE_AND_HOUR: Final = attrgetter("source", "hour")
 
 _recent = RecentSlots()
 
@@ -228,10 +231,14 @@ def _tallies(plan: Arrangement, rows: Rows, base_time: int) -> dict[int, tuple[T
         return {share.partition: tuple([Tally(source, hour, count) for source, count in share.cells]) for share in plan.shares}
     hours = rows.time // times.HOUR
     hours[(rows.time < times.EARLIEST) | (rows.time - times.DAY > rows.gateway_time)] = 0
-    hours = hours[plan.order]
+    first, width = int(hours[hours.argmin()]), len(plan.names)
+    cells = (hours[plan.order] - first) * width + plan.sources
     tallies = {}
     for share in plan.shares:
-        found, counts = np.unique(np.stack([plan.sources[share.rows], hours[share.rows]]), axis=1, return_counts=True)
-        cells = [Tally(plan.names[source], hour, count) for (source, hour), count in zip(found.T.tolist(), counts.tolist(), strict=True)]
-        tallies[share.partition] = tuple(sorted(cells, key=lambda tally: (tally.source, tally.hour)))
+        found, counts = np.unique(cells[share.rows], return_counts=True)
+        mine = [
+            Tally(plan.names[cell % width], first + cell // width, count)
+            for cell, count in zip(found.tolist(), counts.tolist(), strict=True)
+        ]
+        tallies[share.partition] = tuple(sorted(mine, key=_SOURCE_AND_HOUR))
     return tallies

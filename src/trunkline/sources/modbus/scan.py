@@ -35,6 +35,9 @@ FIRST_REST, LAST_REST = 1.0, 30.0
 #: Requests without an answer after which a unit that said nothing yet is left out of the scan; one may be an address it never answers for.
 SILENT_AFTER = 2
 
+#: Sheets remembered: more than a source has intervals.
+_SHEETS = 16
+
 
 class Unit:
     """What is known of one unit id on the line.
@@ -130,9 +133,8 @@ class Answer(NamedTuple):
     refusal: Quality | None = None
 
 
-@lru_cache(maxsize=64)
 def _sheet(blocks: tuple[Block, ...]) -> Sheet:
-    """Return the sheet of a sequence of blocks: the same one from scan to scan, until the device refuses another address."""
+    """Return the sheet of a sequence of blocks."""
     return Sheet([block.part for block in blocks])
 
 
@@ -155,6 +157,8 @@ class Scanner:
         self._monotonic = monotonic
         self._heard: set[int] = set()
         self._unanswered: dict[int, int] = {}
+        # of each group of regions the sheet stays the same from scan to scan, until the device refuses another address
+        self._sheet = lru_cache(maxsize=_SHEETS)(_sheet)
 
     async def scan(self, regions: Iterable[Region]) -> Scan:
         """Return one reading for every tag of the regions, of which there is at least one.
@@ -171,7 +175,7 @@ class Scanner:
         if all(unit.silence is not None and not unit.behind_gateway for unit in self._units.values()):
             names = ", ".join(map(str, sorted(self._units)))
             raise SourceUnavailable(f"no answer from unit id {names}: check unit ids, wiring and 'timeout_ms'")
-        return _sheet(tuple([answer.block for answer in answers])).scan([answer.outcome for answer in answers])
+        return self._sheet(tuple([answer.block for answer in answers])).scan([answer.outcome for answer in answers])
 
     async def _region(self, region: Region) -> list[Answer]:
         region.begin(self._monotonic())
