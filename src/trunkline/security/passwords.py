@@ -1,8 +1,10 @@
 """Passwords: Argon2id hashes (RFC 9106), generated values, and those that are never taken (GD-1, GD-4)."""
 
 import secrets
+from base64 import b64encode
 from typing import Final
 
+import argon2
 from pwdlib import PasswordHash
 from pwdlib.exceptions import PwdlibError
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -18,8 +20,20 @@ GENERATED_BYTES: Final = 18
 _KNOWN: Final = ("password", "scada@2024", "administrator", "trunkline", "changeme", "letmein", "12345678", "qwertyui")
 
 _hasher = PasswordHash((Argon2Hasher(),))
+
+
+def _hash_of_nothing() -> str:
+    """Return random bytes in the form of a hash, at the hasher's own cost to check; no password has it, and nothing was hashed for it."""
+    salt, digest = (
+        b64encode(secrets.token_bytes(length)).decode().rstrip("=")
+        for length in (argon2.DEFAULT_RANDOM_SALT_LENGTH, argon2.DEFAULT_HASH_LENGTH)
+    )
+    cost = f"m={argon2.DEFAULT_MEMORY_COST},t={argon2.DEFAULT_TIME_COST},p={argon2.DEFAULT_PARALLELISM}"
+    return f"$argon2id$v={argon2.low_level.ARGON2_VERSION}${cost}${salt}${digest}"
+
+
 #: Checked when there is no such user, so that the answer takes as long.
-_nobody: Final = _hasher.hash(secrets.token_urlsafe(GENERATED_BYTES))
+NOBODY: Final = _hash_of_nothing()
 
 
 def generate() -> str:
@@ -57,7 +71,7 @@ def verify(password: str, stored: str | None) -> tuple[bool, str | None]:
     if len(password) > MAX_LENGTH:
         return False, None
     try:
-        right, fresh = _hasher.verify_and_update(password, stored or _nobody)
+        right, fresh = _hasher.verify_and_update(password, stored or NOBODY)
     except PwdlibError:
         return False, None
     return right and stored is not None, fresh if stored is not None else None
