@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from bench.harness import SHORT
 from bench.historian import PLACE, Plant
 from bench.limits import at_most, slope
@@ -98,6 +100,7 @@ def run(conninfo: str) -> dict[str, Any]:
 
 def main() -> int:
     """Run the bench; return 1 if a limit was missed."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     started = time.process_time()
     with tempfile.TemporaryDirectory(prefix="bench-historian-") as folder:
         Path(folder).chmod(0o711)
