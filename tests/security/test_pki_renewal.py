@@ -10,11 +10,14 @@ from socket import create_server, socket
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from trunkline.security.pki import Bundle, CertificateAuthority, CertificateProblem
 from trunkline.security.pki.files import read_certificates
-from trunkline.security.pki.profile import utc_now
+from trunkline.security.pki.profile import new_key, utc_now
 from trunkline.security.pki.renewal import State, left_behind, renew_all, renew_due, survey
+from trunkline.security.pki.verifying import verify
 
 NOW = datetime(2031, 5, 4, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -175,11 +178,16 @@ def test_a_clock_that_is_behind_is_named(authority: CertificateAuthority) -> Non
         Bundle.load(path).verify(path, authority.trusted, NOW - DAY)
 
 
-def test_an_expired_authority_is_named(authority: CertificateAuthority) -> None:
-    leaf = authority.issue("gateway-g1", valid=9999 * DAY, now=NOW)
-    path = Path("gateway-g1.pem")
-    with pytest.raises(CertificateProblem, match="expired at"):
-        leaf.verify(path, authority.trusted, NOW + 3651 * DAY)
+def test_an_authority_that_ended_before_its_leaf_is_named() -> None:
+    """Ours cut leaves short; those of others may not."""
+    key, subject = new_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "OTHER CA")])
+    builder = x509.CertificateBuilder().issuer_name(subject).public_key(key.public_key()).not_valid_before(NOW)
+    root = builder.subject_name(subject).serial_number(1).not_valid_after(NOW + DAY).sign(key, hashes.SHA256())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway-g1")])
+    leaf = builder.subject_name(name).serial_number(2).not_valid_after(NOW + 9 * DAY).sign(key, hashes.SHA256())
+    verify("gateway-g1.pem", leaf, [root], NOW + DAY)
+    with pytest.raises(CertificateProblem, match=r"gateway-g1\.pem: the authority 'OTHER CA' expired at 2031-05-05 12:00 UTC: replace it"):
+        verify("gateway-g1.pem", leaf, [root], NOW + 2 * DAY)
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1"])
