@@ -1,6 +1,8 @@
 """Least privilege: the table itself, and what three secured brokers make of it: every role, resource and operation."""
 
 import secrets
+from contextlib import closing
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -9,10 +11,15 @@ from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AclOperation, AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from trunkline.config.kafka import KafkaSecurity
+from trunkline.config.secrets import SecretStore
+from trunkline.config.site import LogConfig
 from trunkline.lab.kafka import Cluster, Scram
 from trunkline.log.kafka.access import CLUSTER, ROLES, SUPPORTED, Operations, Resource, User, allowed, grants, implied, site_users
 from trunkline.log.kafka.admin import OPERATIONS, ClusterAdmin
 from trunkline.log.kafka.plan import COPIES, Rule, plan_rules, plan_topics, plan_users, wanted_rules, wanted_topics
+from trunkline.log.opening import open_site_log
+from trunkline.log.port import Log, Record, TopicPartition
 from trunkline.log.topics import TABLES, Layout
 from trunkline.model.reading import Category
 
@@ -29,7 +36,7 @@ USERS: Final = (
 )
 STRANGER: Final = "someone.elses.topic"
 GROUPS: Final = ("validate", "historian", "reader-bi", "reader-bi.dashboards", "mirror-rig.offsets", "someone.elses.group")
-TRANSACTIONS: Final = ("gateway-g1.append", "gateway-g2.append", "validate.worker-0", "historian.append", "producer-erp.x")
+TRANSACTIONS: Final = ("gateway-g1.append", "gateway-g2.append", "validate.worker-0")
 OPERATION_OF: Final = {kind: operation for operation, kind in OPERATIONS.items()}
 
 
@@ -175,7 +182,7 @@ def test_the_brokers_allow_what_the_table_says_and_nothing_else(plant: Plant, us
 
 def test_transactional_ids(plant: Plant) -> None:
     """A transactional id is its owner's alone: who had another's could fence it out."""
-    for user in (one for one in USERS if one.role in ("gateway", "validate", "external-producer", "external-reader")):
+    for user in (one for one in USERS if one.role in ("gateway", "validate", "external-reader")):
         for name in TRANSACTIONS:
             may = "write" in allowed(user, plant.layout, "transactional-id", name)
             refusal = None if may else KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
@@ -215,6 +222,60 @@ def test_rights_hold_where_records_flow(plant: Plant) -> None:
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
     )
+
+
+def opened(plant: Plant, user: str, directory: Path) -> Log:
+    """The site log as this user's process opens it."""
+    assert plant.cluster.security is not None
+    store = SecretStore(directory / "secrets", directory)
+    store.put(f"kafka-{user}", plant.passwords[user], overwrite=True)
+    security = KafkaSecurity(username=user, password=f"${{secret:kafka-{user}}}", ca=str(plant.cluster.security.ca))
+    config = LogConfig(
+        engine="kafka", bootstrap=plant.cluster.bootstrap, security=security, layout=plant.layout.name, partitions=1, timeout_seconds=30
+    )
+    return open_site_log(config, directory, store)
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["each its own", "site"])
+def test_the_platform_needs_no_more_than_its_roles_have(plant: Plant, tmp_path: Path, together: bool) -> None:
+    """Least privilege is enough: gateway, validation, historian and API do their work with the rights of the table."""
+    layout, record = plant.layout, Record(b"{}", b"PLANT01")
+
+    def of(role: str) -> Log:
+        return opened(plant, "site" if together else role, tmp_path)
+
+    def at(topic: str) -> TopicPartition:
+        return TopicPartition(topic, 0)
+
+    with closing(of("gateway-g1")) as gateway:
+        for topic in (*layout.categories("raw"), layout.overflow, layout.platform_log, layout.gateway_status):
+            gateway.append(topic, [record])
+        confirmations = gateway.bounds(layout.confirmations)
+        gateway.read(at(layout.confirmations), confirmations[at(layout.confirmations)][0])
+    with closing(of("validate")) as validation, validation.consumer("validate", list(layout.categories("raw")), "worker-0") as consumer:
+        batch = consumer.poll(1000, 30)
+        assert batch
+        consumer.commit(
+            batch.positions, with_appends={topic: [record] for topic in (*layout.categories("clean"), *layout.categories("dead"))}
+        )
+        for topic in layout.categories("clean"):
+            first, end = validation.bounds(topic)[at(topic)]
+            assert validation.read(at(topic), first)
+            assert end > first
+    with closing(of("historian")) as history:
+        with history.consumer("historian", [*layout.categories("clean"), layout.gateway_status, layout.overflow], "historian") as reader:
+            found = reader.poll(1000, 30)
+            assert found
+            reader.commit(found.positions)
+        history.append(layout.confirmations, [record])
+        for topic in layout.categories("dead"):
+            history.append(topic, [record])
+    with closing(of("api")) as api:
+        assert api.committed("validate")
+        assert api.committed("historian")
+        for topic in (*layout.categories("raw"), *layout.categories("clean"), *layout.categories("dead"), layout.gateway_status):
+            first, _ = api.bounds(topic)[at(topic)]
+            assert api.read(at(topic), first)
 
 
 def polled(settings: dict[str, Any], group: str, topic: str) -> int | None:
