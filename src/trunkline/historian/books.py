@@ -12,6 +12,7 @@ from trunkline.ledger.balance import REPLAY_ORIGIN, Cell, Counts
 from trunkline.ledger.coverage import Range
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
+from trunkline.model.identity import LOG_ORIGIN
 from trunkline.model.reading import Category
 
 _ALL_HOURS = (0, 2**31 - 1)
@@ -53,9 +54,13 @@ def audit(connection: Connection) -> list[Discrepancy]:
 
 
 def holes(connection: Connection) -> list[tuple[str, int, Range]]:
-    """Return (gateway, partition, range) of positions that never arrived. Dead letters sent again come in any order: no holes there."""
+    """Return (gateway, partition, range) of positions that never arrived.
+
+    Dead letters sent again come in any order, and offsets of a log may skip numbers: no holes there.
+    """
     rows = _rows(connection, queries.HOLES, ([REPLAY_ORIGIN],))
-    return [(gateway or origin, partition, Range(lo, hi)) for origin, gateway, _, partition, lo, hi in rows]
+    found = [(gateway or origin, partition, Range(lo, hi)) for origin, gateway, _, partition, lo, hi in rows]
+    return [hole for hole in found if not hole[0].startswith(LOG_ORIGIN)]
 
 
 def _counts(connection: Connection, first: int, last: int) -> dict[_Key, Counts]:

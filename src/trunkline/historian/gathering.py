@@ -9,15 +9,19 @@ from trunkline.ledger.status import decode_status
 from trunkline.log.codec.columns import Columns, decode
 from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head
+from trunkline.log.codec.records import gather
+from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.port import Batch, Positions, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model.errors import CorruptData
 from trunkline.model.events import Event
-from trunkline.model.reading import Category
+from trunkline.model.reading import Category, Kind
 
 #: Told about each record that cannot be decoded.
 Broken = Callable[[Category, StoredRecord, str], None]
 
+#: Clean topics hold what validation wrote: schemas of ours.
+_BUILT_IN: Final = RegistryClient()
 _EVENT_TOPICS: Final = (Category.EVENT, Category.ALARM)
 
 
@@ -35,11 +39,14 @@ class Gathering:
     """Records polled and not stored yet.
 
     Attributes:
+        layout: names of topics.
+        kinds: what the configuration says of each tag, for readings that come one by one.
         readings: readings in them, by their headers.
         bytes: size of their values.
     """
 
     layout: Layout
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
     records: list[StoredRecord] = field(default_factory=list)
     positions: Positions = field(default_factory=dict)
     readings: int = 0
@@ -61,8 +68,12 @@ class Gathering:
     def flush(self, broken: Broken) -> Made:
         """Decode everything. Records that cannot be are told to `broken`; what their headers say still counts, as rejected."""
         topics = self.layout.categories("clean")
-        blocks = [record for record in self.records if topics.get(record.topic) is Category.TELEMETRY]
+        telemetry = [record for record in self.records if topics.get(record.topic) is Category.TELEMETRY]
         made = Made(Flush(decode([]), [], dict(self.positions)), [], [])
+        blocks, others = gather(telemetry, _BUILT_IN, self.kinds)
+        for record, reason in others:
+            broken(Category.TELEMETRY, record, reason)
+            _count_as_rejected(record, Category.TELEMETRY, made)
         made.flush.columns, made.blocks = self._columns(blocks, made, broken)
         made.flush.places = [TopicPartition(record.topic, record.partition) for record in made.blocks]
         for record in self.records:

@@ -105,7 +105,8 @@ def run_historian(
     with log.consumer(GROUP, topics_of(layout), member) as consumer, Writer(conninfo, registry) as writer:
         background.start()
         try:
-            _Loop(log, layout, config, consumer, writer, stop, status).run()
+            kinds = {tag: info.kind for tag, info in (registry or {}).items()}
+            _Loop(log, Gathering(layout, kinds), config, consumer, writer, stop, status).run()
         finally:
             stop.set()
             status.state = "stopped"
@@ -118,7 +119,7 @@ class _Loop:
     def __init__(
         self,
         log: Log,
-        layout: Layout,
+        gathering: Gathering,
         config: HistorianConfig,
         consumer: Consumer,
         writer: Writer,
@@ -126,14 +127,14 @@ class _Loop:
         status: HistorianStatus,
     ) -> None:
         self._log = log
-        self._layout = layout
+        self._layout = layout = gathering.layout
         self._config = config
         self._consumer = consumer
         self._writer = writer
         self._stop = stop
         self._status = status
         self._owned: set[TopicPartition] = set()
-        self._gathering = Gathering(layout)
+        self._gathering = gathering
         self._confirmer = Confirmer(log, layout, lambda: writer.coverage)
         self._due = 0.0
         self._last_flush = 0.0

@@ -17,6 +17,7 @@ import msgspec
 
 from trunkline.ledger.coverage import Range
 from trunkline.model import times
+from trunkline.model.identity import LOG_ORIGIN
 
 #: Gateway under which readings sent again from the dead letters are stored; nothing reads them anew.
 REPLAY_ORIGIN: Final = "deadletter"
@@ -160,7 +161,7 @@ def _row(cell: Cell, one: Counts, in_transit: int, *, quiet: bool, at_us: int) -
         there = one.stored - one.removed
         gone, surplus = max(0, there - one.kept), max(0, one.kept - there)
     read, forwarded = one.read, one.forwarded
-    if cell.gateway == REPLAY_ORIGIN:
+    if cell.gateway == REPLAY_ORIGIN or cell.gateway.startswith(LOG_ORIGIN):
         read = forwarded = settled + in_transit
     elif quiet or times.hour_of(at_us) > cell.hour + 1:
         surplus += max(0, settled + in_transit - read)

@@ -4,6 +4,10 @@ import secrets
 import threading
 import time
 import uuid
+from typing import Final
+
+#: Readings that a third party wrote straight into the log have the topic after this as their origin, and their offset as position.
+LOG_ORIGIN: Final = "log:"
 
 _lock = threading.Lock()
 _last_ms = 0

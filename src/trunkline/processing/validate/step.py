@@ -14,8 +14,11 @@ from trunkline.config.tags import TagConfig
 from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.columns import Columns, Rewritten
-from trunkline.log.codec.events import decode_event, encode_event
+from trunkline.log.codec.event_records import decode_event_record, is_ours
+from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
+from trunkline.log.codec.records import EVENT_IDS, gather, ids_left
+from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.codec.schemas import PARSED, SINGLE_ID, frame
 from trunkline.log.codec.writer import ledger_hour
 from trunkline.log.port import Record, StoredRecord
@@ -23,7 +26,7 @@ from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import CorruptData
 from trunkline.model.events import Alarm, Event
-from trunkline.model.identity import uuid7
+from trunkline.model.identity import LOG_ORIGIN, uuid7
 from trunkline.model.reading import Category
 from trunkline.processing.deadletter import DeadLetter, encode_dead_letter
 from trunkline.processing.port import Outputs
@@ -41,15 +44,25 @@ class ValidateStep:
         tags: what the site file says of each tag.
         config: limits that hold for all tags.
         clock: present time in µs, for stamps of dead letters.
+        schemas: what the schema ids of third parties' records mean; without it the built-in ones are known.
     """
 
     name = "validate"
 
-    def __init__(self, layout: Layout, tags: dict[str, TagConfig], config: ValidationConfig, clock: Callable[[], int] = times.now) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        tags: dict[str, TagConfig],
+        config: ValidationConfig,
+        clock: Callable[[], int] = times.now,
+        schemas: RegistryClient | None = None,
+    ) -> None:
         self._layout = layout
         self._memory = TagMemory(tags)
         self._config = config
         self._clock = clock
+        self._schemas = schemas or RegistryClient()
+        self._kinds = {path: tag.value_kind for path, tag in tags.items()}
         self._category = layout.categories("raw")
         self._clean = layout.clean_of
         self._seen: defaultdict[tuple[str, str, int], Coverage] = defaultdict(Coverage)
@@ -90,13 +103,20 @@ class ValidateStep:
         return False
 
     def process(self, records: Sequence[StoredRecord]) -> Outputs:
-        """Return clean records and dead letters; nothing for records that were judged before."""
+        """Return clean records and dead letters; nothing for records that were judged before.
+
+        Raises:
+            RetryLater: a record's schema has to be asked for, and the registry is away.
+        """
         out: Outputs = {}
+        telemetry = [record for record in records if self._category[record.topic] is Category.TELEMETRY]
+        blocks, unread = gather(telemetry, self._schemas, self._kinds)
+        records = [*blocks, *(record for record in records if self._category[record.topic] is not Category.TELEMETRY)]
         fresh = [record for record in records if not self._judged_before(record, self._clean[record.topic])]
         self.counts["repeated_records"] += len(records) - len(fresh)
         telemetry = [record for record in fresh if self._category[record.topic] is Category.TELEMETRY]
-        if telemetry:
-            self._telemetry(telemetry, out)
+        if telemetry or unread:
+            self._telemetry(telemetry, unread, out)
         for record in fresh:
             category = self._category[record.topic]
             if category is not Category.TELEMETRY:
@@ -122,10 +142,11 @@ class ValidateStep:
             (bad if broken else good).append(record)
         return codec.decode(good), bad
 
-    def _telemetry(self, records: list[StoredRecord], out: Outputs) -> None:
+    def _telemetry(self, records: list[StoredRecord], unread: list[tuple[StoredRecord, str]], out: Outputs) -> None:
         columns, broken = self._decode(records)
-        for record in broken:
-            self._broken(record, Category.TELEMETRY, "decode: not a block of readings, or damaged", out)
+        damaged = [(record, "not a block of readings, or damaged") for record in broken]
+        for record, reason in sorted([*damaged, *unread], key=lambda one: one[0][:3]):
+            self._broken(record, Category.TELEMETRY, f"decode: {reason}", out)
         good = [record for record in records if record not in broken] if broken else records
         verdicts = judge(columns, self._memory, self._config)
         self.counts.update(
@@ -159,7 +180,12 @@ class ValidateStep:
         kept.quality = verdicts.quality[keep]
         blocks = [Rewritten(number, _head(columns.heads[number], cells), records[number].partition) for number, cells in counts.items()]
         made = codec.encode_blocks(kept, blocks)
-        return {one.number: block._replace(timestamp=records[one.number].timestamp) for one, block in zip(blocks, made, strict=True)}
+        changed = {one.number: block._replace(timestamp=records[one.number].timestamp) for one, block in zip(blocks, made, strict=True)}
+        for number, block in changed.items():
+            if ids := records[number].header(EVENT_IDS):
+                left = ids_left(ids, ~gone[columns.block == number])
+                changed[number] = block._replace(headers=(*block.headers, (EVENT_IDS, left)))
+        return changed
 
     def _rejected(self, columns: Columns, position: int, reason: str, record: StoredRecord, out: Outputs) -> None:
         head = columns.heads[columns.block[position]]
@@ -182,7 +208,7 @@ class ValidateStep:
             reason=reason,
             topic=record.topic,
             partition=record.partition,
-            offset=record.offset,
+            offset=int(columns.seq[position]) if head.origin.startswith(LOG_ORIGIN) else record.offset,
             at_us=self._clock(),
             gateway=head.origin,
             source=columns.sources[columns.source[position]],
@@ -215,14 +241,15 @@ class ValidateStep:
 
     def _event(self, record: StoredRecord, category: Category, out: Outputs) -> None:
         try:
-            event = decode_event(record.value)
+            event = decode_event_record(record, self._schemas)
         except CorruptData as error:
             self._broken(record, category, f"decode: {error}", out)
             return
         problem = _event_problem(event, category)
         if problem is None:
             self.counts["accepted_events"] += 1
-            self._emit(out, self._clean[record.topic], Record(record.value, record.key, record.headers, record.timestamp, record.partition))
+            value = record.value if is_ours(record.value) else encode_event(event)
+            self._emit(out, self._clean[record.topic], Record(value, record.key, record.headers, record.timestamp, record.partition))
         else:
             self._broken(record, category, problem, out)
 
