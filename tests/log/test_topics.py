@@ -183,6 +183,16 @@ def test_stale_commands_leave_the_log_within_hours() -> None:
     assert spec(Layout("petroleum", 6), "scada.commands").segment_us == times.HOUR
 
 
+def test_a_cluster_in_production_has_the_standard_partitions(layout: Layout) -> None:
+    """PD-18: 200 stays the plant's profile, small counts are for development; the site file may say another number."""
+    given = {"engine": "kafka", "bootstrap": "127.0.0.1:1", "insecure": True, "layout": layout.name}
+    (standard,) = {one.partitions for one in layout.specs() if one.scaled}
+    assert LogConfig.model_validate(given).partitions == standard
+    assert LogConfig.model_validate({**given, "partitions": 7}).partitions == 7
+    assert LogConfig.model_validate({**given, "profile": "development"}).partitions == 4
+    assert LogConfig.model_validate({"layout": layout.name}).partitions == 4
+
+
 def test_pages_are_up_to_date(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     assert reference.main(["--check", str(root / "docs/reference")]) == 0

@@ -3,7 +3,7 @@
 Sections of sources are checked by the plugin that their `type` names (`trunkline.config.loading`).
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
@@ -24,11 +24,21 @@ def _zone(name: str) -> str:
     return name
 
 
+#: By layout; the catalogues of `trunkline.log.layouts` say the same.
+PRODUCTION_PARTITIONS: Final = {"gateway": 12, "isa95": 200, "petroleum": 6}
+
+
 class LogConfig(Model):
     """The site log."""
 
     engine: Literal["journal", "kafka"] = Field("journal", description="'journal' is embedded and needs nothing; 'kafka' is Apache Kafka")
-    partitions: int = Field(4, ge=1, le=1000, description="partitions of each telemetry topic; fixed once data is there (PD-18)")
+    partitions: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="partitions of each telemetry topic, fixed once data is there (PD-18); "
+        "default of kafka in production: 12, with layout isa95 200, petroleum 6",
+    )
     layout: Literal["gateway", "isa95", "petroleum"] = Field("gateway", description="how topics are named")
     retention_hours: float = Field(24.0, gt=0, description="how long raw and clean telemetry stays in the log")
     bootstrap: Bootstrap = Field("", description="kafka: addresses of brokers, host:port with commas between")
@@ -40,6 +50,14 @@ class LogConfig(Model):
     insecure: bool = Field(False, description="kafka: plain text without a principal, for brokers on this machine only")
     timeout_seconds: float = Field(10.0, ge=1, le=300, description="kafka: longest wait for a broker before work is put off")
     session_seconds: float = Field(10.0, ge=1, le=300, description="kafka: silence after which other workers take over a worker's share")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _partitions(cls, given: object) -> object:
+        """A cluster in production gets what its layout is made for; everything smaller the small number above."""
+        if not isinstance(given, dict) or given.get("engine") != "kafka" or given.get("profile", "production") != "production":
+            return given
+        return {"partitions": PRODUCTION_PARTITIONS.get(str(given.get("layout", "gateway")), 4), **given}
 
     @model_validator(mode="after")
     def _connection(self) -> "LogConfig":
