@@ -1,7 +1,7 @@
 """Whatever is done to a scan as columns is what would have been done to its readings one by one."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.config.tags import TagConfig
@@ -53,6 +53,7 @@ def blocks(given: list[Conditioned] | Rows) -> object:
     return write_rows("o", 3, {}, [given]) if isinstance(given, Rows) else write_blocks("o", 3, {}, given)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_columns_end_as_the_same_blocks(data: st.DataObject) -> None:
     """D-16, D-17, PD-26, W-108, and silence told once: with gaps, a clock that is set back, other readings in between."""

@@ -22,6 +22,8 @@ from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, Source
 log = structlog.get_logger(__name__)
 
 ILLEGAL_FUNCTION = 1
+#: What the event loop's timers can tell apart. A scan that is due within it is due now: a shorter sleep would take up to twice as long.
+TIMER_SECONDS = 0.001
 #: Exceptions after which the device may still have acted: it failed on the way, is still at it, or fell silent behind its gateway.
 _PERHAPS_DONE = frozenset({4, 5, 11})
 
@@ -106,7 +108,7 @@ class ModbusSource:
     async def _wait_until(self, line: Line, due: float) -> None:
         """Sleep until a scan is due. Raises SourceUnavailable as soon as the connection is lost."""
         wait = due - asyncio.get_running_loop().time()
-        if wait > 0:
+        if wait > TIMER_SECONDS:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await line.lost.wait()
