@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from trunkline.config.registry import RegistryConfig
 from trunkline.log.codec.compatibility import Level
-from trunkline.registry.access import Credential
 from trunkline.registry.builtin import install
+from trunkline.registry.credential import Credential
 from trunkline.registry.serve import server_of
 from trunkline.registry.service import DEFAULT_LEVEL, Registry
 from trunkline.registry.storage import Database

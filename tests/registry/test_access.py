@@ -14,7 +14,7 @@ from tests.registry.support import Running, record, serving
 from trunkline.config.registry import RegistryConfig
 from trunkline.log.codec.registry import RegistryClient
 from trunkline.model.errors import Misconfigured
-from trunkline.registry.access import Credential, credential_in
+from trunkline.registry.credential import Credential, credential_in
 from trunkline.registry.serve import check_exposure
 from trunkline.registry.sqlite import SqliteDatabase
 

@@ -125,11 +125,12 @@ def worker(file: SiteFile, member: Annotated[str, typer.Option(help="name of thi
     from trunkline.log.opening import layout_of, open_site_journal, open_site_log  # noqa: PLC0415
     from trunkline.processing.runtime import StepRunner  # noqa: PLC0415
     from trunkline.processing.validate import ValidateStep  # noqa: PLC0415
+    from trunkline.registry.client import client_of  # noqa: PLC0415
 
     tags = {path: entry.tag for path, entry in site.tags().items()}
     runner = StepRunner(
         lambda: open_site_log(site.config.log, site.data_dir, site.secrets),
-        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation),
+        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation, schemas=client_of(site)),
         member,
     )
     stop = stop_event()
@@ -209,6 +210,20 @@ def api(file: SiteFile) -> None:
 
     try:
         run_api(site, conninfo(site))
+    except Misconfigured as error:
+        fail(str(error), 2)
+    except RetryLater as error:
+        fail(str(error), 3)
+
+
+@app.command()
+def registry(file: SiteFile) -> None:
+    """Serve the schema registry (Confluent's REST API)."""
+    site = _open(file, "registry")
+    from trunkline.registry.serve import run_registry  # noqa: PLC0415
+
+    try:
+        run_registry(site)
     except Misconfigured as error:
         fail(str(error), 2)
     except RetryLater as error:

@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 
 from trunkline.model.errors import RetryLater
 from trunkline.registry import errors
-from trunkline.registry.access import Credential, Guard
+from trunkline.registry.access import Guard
 from trunkline.registry.answers import Answer, refusal
+from trunkline.registry.credential import Credential
 from trunkline.registry.errors import Refused
 from trunkline.registry.routes import compatibility_of, deletions_of, schemas_of, subjects_of
 from trunkline.registry.service import Registry

@@ -12,9 +12,9 @@ from trunkline.config.loading import Site
 from trunkline.config.registry import RegistryConfig
 from trunkline.log.codec.compatibility import Level
 from trunkline.model.errors import Misconfigured
-from trunkline.registry.access import Credential, credential_in
 from trunkline.registry.app import create_app
 from trunkline.registry.builtin import install
+from trunkline.registry.credential import Credential, credential_file, credential_in
 from trunkline.registry.postgres import PostgresDatabase
 from trunkline.registry.service import Registry
 from trunkline.registry.sqlite import SqliteDatabase
@@ -24,11 +24,6 @@ from trunkline.security.origin import OriginRules
 _log = logging.getLogger(__name__)
 
 _SHUTDOWN_SECONDS: Final = 3
-
-
-def credential_file(data_dir: Path) -> Path:
-    """Return where a site's credential for its registry is kept."""
-    return data_dir / "secrets" / "schema-registry"
 
 
 def open_database(dsn: str, data_dir: Path) -> Database:
