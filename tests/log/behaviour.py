@@ -364,7 +364,7 @@ log.close()
 """
         copying = """
 from trunkline.log.port import Record
-from trunkline.model.errors import Fenced
+from trunkline.model.errors import Fenced, RetryLater
 while "copied" not in log.topics():
     try:
         with log.consumer("copy", ["in"], "copier-{name}") as consumer:
@@ -372,7 +372,7 @@ while "copied" not in log.topics():
                 batch = consumer.poll(50, 0.1)
                 if batch.records:
                     consumer.commit(batch.positions, with_appends={{"out": [Record(r.value, r.key) for r in batch.records]}})
-    except Fenced:
+    except (Fenced, RetryLater):
         pass
 log.close()
 """

@@ -94,7 +94,7 @@ class PrefixedConsumer:
         return {TopicPartition(self.prefix + at.topic, at.partition): offset for at, offset in positions.items()}
 
 
-def config_of(bootstrap: str, *, timeout: float = 20.0, session: float = 2.0) -> LogConfig:
+def config_of(bootstrap: str, *, timeout: float = 60.0, session: float = 4.0) -> LogConfig:
     """Return the site log on a test broker. Shares of members that went pass on after `session` seconds."""
     return LogConfig(
         engine="kafka", bootstrap=bootstrap, profile="development", insecure=True, timeout_seconds=timeout, session_seconds=session

@@ -8,7 +8,7 @@ from typing import Final, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
 
-from trunkline.log.kafka.errors import END_OF_PARTITION, MOVED, REPLACED, code_of
+from trunkline.log.kafka.errors import END_OF_PARTITION, MOVED, code_of, was_replaced
 from trunkline.log.kafka.producing import Interrupted, Transactor
 from trunkline.log.kafka.records import Outgoing, stored
 from trunkline.log.kafka.settings import CONSUMING, Connection, Settings
@@ -191,6 +191,8 @@ class KafkaConsumer:
         found = self._connection.explain(error, doing, resource)
         if isinstance(found, Fenced):
             found = self._broken = Fenced(f"another holder took over member {self._member!r} of group {self._group!r}")
+        elif code_of(error).fatal():
+            self._broken = RetryLater(f"{found}: join again")
         return found
 
     # ------------------------------------------------------------------ reading
@@ -295,7 +297,7 @@ class KafkaConsumer:
             if strange := [at for at in positions if at not in self._held]:
                 raise self._went(strange[0]) from interrupted
             return
-        if error.code() in REPLACED:
+        if was_replaced(error):
             # a transaction that took too long is reported in the same way
             self._require_current(positions)
             raise RetryLater(f"cannot {doing}: it took too long and was undone") from interrupted

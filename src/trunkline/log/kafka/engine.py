@@ -15,7 +15,7 @@ from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.kafka.catalogue import Catalogue
 from trunkline.log.kafka.consumer import KafkaConsumer
-from trunkline.log.kafka.errors import REPLACED
+from trunkline.log.kafka.errors import was_replaced
 from trunkline.log.kafka.producing import BATCH_BYTES, BATCH_RECORDS, BatchProducer, Interrupted, Transactor
 from trunkline.log.kafka.reading import Reader
 from trunkline.log.kafka.records import Outgoing, place
@@ -104,7 +104,7 @@ class KafkaLog:
             self._transactor.write(outgoing, {})
         except Interrupted as interrupted:
             self._catalogue.forget(topic)
-            if interrupted.error.code() in REPLACED:
+            if was_replaced(interrupted.error):
                 raise RetryLater(f"cannot append to topic {topic}: it took too long and was undone") from interrupted
             raise self._connection.explain(interrupted.error, f"append to topic {topic}", topic) from interrupted
         self._connection.well()

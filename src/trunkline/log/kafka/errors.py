@@ -126,11 +126,16 @@ def explain(
         meaning = f"Kafka has no topic {resource!r}: create it ('trunkline topics apply' creates those of this site)"
     elif code == KafkaError.MSG_SIZE_TOO_LARGE:
         kind, meaning = Rejected, f"a record is larger than topic {resource!r} takes"
-    elif code in REPLACED:
+    elif was_replaced(found):
         kind, meaning = Fenced, f"another holder took over {resource or 'this name'}"
     elif code in AWAY:
         kind, meaning = NotConnected, f"no broker answers: {meaning}"
     return kind(f"{what}{meaning}")
+
+
+def was_replaced(error: KafkaError) -> bool:
+    """Return whether an error says that another holder took over; a member of a group is told so as a fatal error, in words."""
+    return error.code() in REPLACED or (error.code() == KafkaError._FATAL and "fenced" in str(error.str()).lower())
 
 
 def _no_right(code: int, who: str, resource: str) -> str:
