@@ -1,5 +1,8 @@
 """`trunkline kafka dev`: what it says, what it leaves, and that it stops what it started."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,17 @@ from trunkline.config.site import LogConfig
 from trunkline.lab.kafka.installation import LIBS_VARIABLE
 from trunkline.lab.kafka.ports import lasting_ports
 from trunkline.model.errors import Misconfigured
+
+
+def serves_again(directory: Path, killed: int) -> bool:
+    """Return whether another process takes the place of a killed broker before long."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        node, whole = trunkline("kafka", "dev", "status", "--json", "--dir", directory).documents
+        if whole["passed"] and node["pid"] not in (None, killed):
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def test_up_status_down(tmp_path: Path) -> None:
@@ -28,6 +42,8 @@ def test_up_status_down(tmp_path: Path) -> None:
         assert password.stat().st_mode & 0o077 == 0
         assert str(password) in up.text
         assert password.read_text() not in up.text
+        os.kill(node["pid"], signal.SIGKILL)
+        assert serves_again(directory, node["pid"])
         again = trunkline("kafka", "dev", "up", "--detach", "--dir", directory)
         assert (again.code, "already running" in again.text) == (2, True)
     finally:

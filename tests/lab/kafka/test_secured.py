@@ -1,5 +1,6 @@
 """Three secured brokers: who is not known, or not allowed, gets nothing; losing one broker loses nothing."""
 
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechani
 from tests.lab.kafka.records import SECONDS, consume, create_topic, produce
 
 from trunkline.cli.kafka_cluster import secure
-from trunkline.lab.kafka import Cluster, ClusterSecurity, Scram
+from trunkline.lab.kafka import Cluster, ClusterSecurity, Jars, Scram, write_client_settings
 from trunkline.model.errors import Misconfigured
 
 
@@ -50,6 +51,21 @@ def test_a_known_user_may_do_nothing_that_was_not_granted(secured_kafka: Cluster
     producer.produce(topic, b"x", on_delivery=lambda error, _: answers.append(error.code() if error else 0))
     producer.flush(SECONDS)
     assert answers == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
+
+
+def test_an_independent_client_reads_and_writes(secured_kafka: Cluster, topic_prefix: str, tmp_path: Path) -> None:
+    """E-69: the console tools that Kafka brings, over TLS and SCRAM."""
+    topic, jars = f"{topic_prefix}java", Jars.find()
+    create_topic(secured_kafka, topic, replicas=3)
+    settings = write_client_settings(tmp_path / "client.properties", secured_kafka)
+    common: list[str | Path] = ["--bootstrap-server", secured_kafka.bootstrap, "--topic", topic, "--command-config", settings]
+    flags = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    produced = jars.command("org.apache.kafka.tools.ConsoleProducer", common, flags)
+    subprocess.run(produced, input="from Java\n", text=True, timeout=100, check=True, capture_output=True)
+    assert consume(secured_kafka, topic, 1) == [b"from Java"]
+    consumed = jars.command("org.apache.kafka.tools.consumer.ConsoleConsumer", [*common, "--from-beginning", "--max-messages", "1"], flags)
+    said = subprocess.run(consumed, text=True, timeout=100, check=True, capture_output=True)
+    assert said.stdout == "from Java\n"
 
 
 def test_one_broker_lost_is_full_service(secured_kafka: Cluster, topic_prefix: str) -> None:

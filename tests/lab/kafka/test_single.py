@@ -6,7 +6,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.lab.kafka.records import consume, create_topic, produce
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from tests.lab.kafka.records import SECONDS, consume, create_topic, produce
 
 from trunkline.lab.kafka import BrokerFailed, Cluster, Jars
 from trunkline.lab.kafka.installation import LIBS_VARIABLE
@@ -31,6 +33,12 @@ def test_data_survives_a_stop_and_a_kill(tmp_path: Path) -> None:
         produce(cluster, "kept", [b"2"])
     with Cluster(tmp_path, ports=cluster.ports) as again:
         assert consume(again, "kept", 2) == [b"1", b"2"]
+        client = AdminClient({**again.client_settings()})
+        again.pause(1)
+        with pytest.raises(KafkaException):
+            client.list_topics(timeout=0.5)
+        again.resume(1)
+        assert "kept" in client.list_topics(timeout=SECONDS).topics
         again.pause(1)
     assert again.brokers[0].pid is None, "a paused broker is stopped, too"
 
