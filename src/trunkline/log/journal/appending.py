@@ -172,5 +172,20 @@ def store_runs(db: sqlite3.Connection, runs: Sequence[Run], reserve: Callable[[i
 
 def add_tallies(db: sqlite3.Connection, tallies: Mapping[tuple[str, ...], int] | None) -> None:
     """Add to persistent counters inside a transaction."""
-    if tallies:
-        db.executemany(schema.ADD_TALLY, [(tally_name(key), amount) for key, amount in tallies.items()])
+    rows: list[tuple[str | int, ...]] = []
+    for key, amount in (tallies or {}).items():
+        name = tally_name(key)
+        value, revision = db.execute(schema.SELECT_TALLY, (name,)).fetchone() or (0, 0)
+        changed = (name, value + amount, revision + 1)
+        rows.append((*changed, schema.seal("tally", *changed)))
+    db.executemany(schema.PUT_TALLY, rows)
+
+
+def set_facts(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
+    """Set persistent facts inside a transaction."""
+    rows: list[tuple[str | int, ...]] = []
+    for name, value in facts.items():
+        (revision,) = db.execute(schema.SELECT_META_REVISION, (name,)).fetchone() or (0,)
+        changed = (name, value, revision + 1)
+        rows.append((*changed, schema.seal("meta", *changed)))
+    db.executemany(schema.PUT_META, rows)

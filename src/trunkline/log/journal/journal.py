@@ -149,8 +149,7 @@ class Journal:
         def work(db: sqlite3.Connection) -> Positions:
             positions = appending.store_runs(db, runs, self.store.reserve)
             appending.add_tallies(db, tallies)
-            if facts:
-                db.executemany(schema.SET_META, list(facts.items()))
+            appending.set_facts(db, facts)
             return positions
 
         return self.store.write(work)

@@ -177,9 +177,13 @@ SET_POSITION: Final = """
     INSERT INTO position VALUES (?1, ?2, ?3, 1, seal('position', ?1, ?2, ?3, 1))
     ON CONFLICT (grp, lane) DO UPDATE SET next = ?3, rev = rev + 1, seal = seal('position', grp, lane, ?3, rev + 1)"""
 
-ADD_TALLY: Final = """
-    INSERT INTO tally VALUES (?1, ?2, 1, seal('tally', ?1, ?2, 1))
-    ON CONFLICT (name) DO UPDATE SET value = value + ?2, rev = rev + 1, seal = seal('tally', name, value + ?2, rev + 1)"""
+#: Counters and facts change with nearly every append; as with lanes, their seals come from Python.
+SELECT_TALLY: Final = "SELECT value, rev FROM tally WHERE name = ?"
+PUT_TALLY: Final = """
+    INSERT INTO tally VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE SET value = ?2, rev = ?3, seal = ?4"""
+SELECT_META_REVISION: Final = "SELECT rev FROM meta WHERE name = ?"
+PUT_META: Final = """
+    INSERT INTO meta VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE SET value = ?2, rev = ?3, seal = ?4"""
 
 SET_META: Final = """
     INSERT INTO meta VALUES (?1, ?2, 1, seal('meta', ?1, ?2, 1))
