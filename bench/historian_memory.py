@@ -1,9 +1,9 @@
 """`historian.memory`: does the historian grow while it writes and compacts, hour after hour of history?
 
 One process does what the role does, faster: a writer stores two seconds of every series at a time, and after every ten minutes of history
-the compactor gathers the short segments in a thread of its own, as in the role; after every hour it finishes that hour. Resident memory is
-noted after each. The slope over all hours but the first must be flat. What one pass needs beyond the writer's own memory is told beside
-it, and must stay within bounds too: that is what a long backlog would multiply.
+the compactor gathers the short segments in a thread of its own, beside the writer, as in the role; after every hour it finishes that hour.
+Resident memory is noted after each hour. The slope over all hours but the first must be flat. What compacting needs beyond the writer's
+own memory is told beside it, and must stay within bounds too: that is what a long backlog would multiply.
 """
 
 import os
@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from bench.historian import PLACE, Plant
 from bench.limits import at_most, slope
 from bench.processes import MEGABYTE, cost_of
 from trunkline.historian.compactor import Compaction, Compactor
+from trunkline.historian.memory import give_back
 from trunkline.historian.migrate import migrate
 from trunkline.historian.server import EmbeddedServer
 from trunkline.historian.writer import Writer
@@ -47,7 +48,7 @@ class Highest:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look a hundred times a second during a block."""
+        """Look fifty times a second during a block."""
         self._stop.clear()
         watcher = threading.Thread(target=self._watch)
         watcher.start()
@@ -58,7 +59,7 @@ class Highest:
             watcher.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.01):
+        while not self._stop.wait(0.02):
             self.mb = max(self.mb, resident())
 
 
@@ -70,7 +71,9 @@ def resident() -> float:
 def compact(conninfo: str, *, over: bool) -> Compaction:
     """Gather the hour that is being written, or finish it."""
     with Compactor(conninfo, quiet_seconds=0 if over else 1e9, gather_seconds=0) as compactor:
-        return compactor.run_once()
+        done = compactor.run_once()
+    give_back()
+    return done
 
 
 def run(conninfo: str) -> dict[str, Any]:
@@ -78,18 +81,21 @@ def run(conninfo: str) -> dict[str, Any]:
     plant, highest = Plant(SERIES, jitter=True), Highest()
     rounds, after_hours = 3600 // GATHERED_SECONDS, []
     before_compacting, merged = 0.0, 0
-    with Writer(conninfo) as writer, ThreadPoolExecutor(1) as background:
+    with Writer(conninfo) as writer, ThreadPoolExecutor(1) as background, highest.watching():
         writer.take_over([PLACE])
-        for hour in range(HOURS):
-            for part in range(rounds):
-                for _ in range(GATHERED_SECONDS // FLUSH_SECONDS):
-                    writer.write(plant.flush(FLUSH_SECONDS))
-                before_compacting = before_compacting or resident()
-                with highest.watching():
-                    done = background.submit(compact, conninfo, over=part == rounds - 1).result()
-                merged += done.before
-            after_hours.append(round(resident(), 1))
-            print(f"hour {hour + 1}: {after_hours[-1]:.1f} MB, {merged:,} segments merged", file=sys.stderr, flush=True)
+        under_way: Future[Compaction] | None = None
+        for part in range(1, HOURS * rounds + 1):
+            for _ in range(GATHERED_SECONDS // FLUSH_SECONDS):
+                writer.write(plant.flush(FLUSH_SECONDS))
+            before_compacting = before_compacting or resident()
+            if under_way is not None:
+                merged += under_way.result().before
+            under_way = background.submit(compact, conninfo, over=part % rounds == 0)
+            if part % rounds == 0:
+                merged += under_way.result().before
+                under_way = None
+                after_hours.append(round(resident(), 1))
+                print(f"hour {part // rounds}: {after_hours[-1]:.1f} MB, {merged:,} segments merged", file=sys.stderr, flush=True)
     return {
         "before_compacting_mb": round(before_compacting, 1),
         "after_hours_mb": after_hours,

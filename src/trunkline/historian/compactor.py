@@ -49,9 +49,9 @@ _GATHERED: Final = "UPDATE dirty_hour SET compacted_at = clock_timestamp() WHERE
 #: Series looked through by one query.
 _SERIES_AT_ONCE: Final = 50
 #: Segments and readings merged in one transaction, unless one hour of one series has more. They bound how long a kill sets back, and
-#: memory: 8 MB by the bench `historian.memory`, half of which the allocator keeps. Merging 15,000 segments at once took 52 MB and kept 30.
-_SEGMENTS_AT_ONCE: Final = 2_000
-_READINGS_AT_ONCE: Final = 50_000
+#: memory: 3 to 5 MB by the bench `historian.memory`, where merging 15,000 segments at once took 52 MB.
+_SEGMENTS_AT_ONCE: Final = 500
+_READINGS_AT_ONCE: Final = 20_000
 #: In an hour still being written, segments shorter than this are gathered.
 _SHORT: Final = MAX_READINGS // 8
 

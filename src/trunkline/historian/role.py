@@ -15,6 +15,7 @@ from trunkline.historian.compactor import Compactor
 from trunkline.historian.confirming import Confirmer
 from trunkline.historian.flush import Outcome, Refusal
 from trunkline.historian.gathering import Gathering, Made
+from trunkline.historian.memory import give_back
 from trunkline.historian.retention import drop_old
 from trunkline.historian.writer import Writer
 from trunkline.log.port import Consumer, Log, Positions, StoredRecord, TopicPartition
@@ -256,7 +257,7 @@ class _Attempts:
 
 
 def _maintain(conninfo: str, config: HistorianConfig, stop: threading.Event, status: HistorianStatus) -> None:
-    """Compact and retire now and then. Nothing depends on it at once, so troubles are told and tried again."""
+    """Compact, retire and give memory back now and then. Nothing depends on it at once, so troubles are told and tried again."""
     retired = -_RETIRE_EVERY
     with Compactor(conninfo) as compactor:
         while not stop.wait(_COMPACT_EVERY):
@@ -268,3 +269,4 @@ def _maintain(conninfo: str, config: HistorianConfig, stop: threading.Event, sta
                     retired = time.monotonic()
             except (RetryLater, Misconfigured) as error:
                 _log.warning("history is not tidied now", error=str(error))
+            give_back()
