@@ -32,6 +32,9 @@ class Script(NamedTuple):
     suite: str = ""
 
 
+PATH_KAFKA: Final = tuple(
+    f"path.kafka.{name}" for name in ("blocks", "blocks2", "single", "single2", "isa95", "debezium", "tutorial", "poison", "memory")
+)
 SCRIPTS: Final = (
     Script("journal", ("journal.append", "journal.read")),
     Script("historian", ("historian.write",), ("--only", "write")),
@@ -44,7 +47,7 @@ SCRIPTS: Final = (
     Script("source_opcua", ("source.opcua",)),
     Script("gateway_memory", ("gateway.memory",)),
     Script("start", ("start.first_reading",)),
-    Script("path_kafka", ("path.kafka.blocks", "path.kafka.blocks2", "path.kafka.debezium", "path.kafka.tutorial"), suite="kafka"),
+    Script("path_kafka", PATH_KAFKA, suite="kafka"),
     Script("forward_kafka", ("forward.kafka",), suite="kafka"),
     Script("soak", ("soak",), (), ("--plot", "docs/images/soak-memory", "--samples", "build/bench/soak-samples.json"), by_name=True),
 )

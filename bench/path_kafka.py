@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from bench.harness import SHORT, Work, bench, wanted
-from bench.peers import connect, ours, psql, readings, table, topics, tutorial
-from bench.peers.stage import JSON_TOPIC, PARTITIONS, TAGS, Load, Stage, fill, stage
+from bench.limits import at_most
+from bench.peers import connect, forms, ours, psql, readings, table, topics, tutorial
+from bench.peers.stage import JSON_TOPIC, READINGS, TAGS, Load, Stage, fill, stage
 from bench.peers.timing import Spent
 from trunkline.lab.kafka import Jars
 
@@ -33,6 +34,16 @@ BLOCKS: Final = Load(
         CONNECT_TOPIC: topics.connect_json,
     },
 )
+SINGLES: Final = Load("singles", {"telemetry.clean": forms.singles}, READINGS // 2, order="telemetry.clean")
+POISONED: Final = Load("poisoned", {"telemetry.clean": forms.poisoned_singles}, READINGS // 2, order=None)
+ENVELOPES: Final = Load("envelopes", {"scada.l3.telemetry.other": forms.envelopes}, READINGS // 4, order="scada.l3.telemetry.other")
+WIDE: Final = Load("wide", {"telemetry.clean": readings.blocks}, READINGS, 200, order=None)
+POISON: Final = "path.kafka.poison"
+MEMORY: Final = "path.kafka.memory"
+AVRO: Final = "single Avro records, identity by offset"
+MEMORY_LIMIT_MB: Final = 500.0
+#: P-118: what one consumer has to manage.
+REQUIRED: Final = 300.0
 
 
 class Figure(NamedTuple):
@@ -44,18 +55,20 @@ class Figure(NamedTuple):
         peer: name of the peer, and its run.
         goal: least ratio.
         form: of the records that the historian reads.
+        layout: naming of the topics.
     """
 
     load: Load
     members: int
-    peer: tuple[str, Callable[[Stage], Work]]
+    peer: tuple[str, Callable[[Stage], Work]] | None
     goal: float
     form: str
+    layout: str = "gateway"
 
 
-def historian(on: Stage, members: int) -> Work:
+def historian(on: Stage, members: int = 1, layout: str = "gateway") -> Work:
     """One run of the historian."""
-    took = ours.run(on.server, on.bootstrap, len(on.readings), members=members, partitions=PARTITIONS)
+    took = ours.run(on.server, on.bootstrap, len(on.readings), members=members, layout=layout, partitions=on.partitions)
     facts = {"seconds": took.seconds, "steady_rate": took.steady / took.steady_seconds if took.steady else 0.0}
     facts |= {"server_cpu_s": took.server_cpu_s, "flushes": took.flushes}
     return Work(len(on.readings), took.seconds, took.cpu_s, took.rss_mb, facts)
@@ -95,6 +108,9 @@ def _rows(on: Stage, conninfo: str, spent: Spent, server_cpu: float) -> Work:
 FIGURES: Final[dict[str, Figure]] = {
     "path.kafka.blocks": Figure(BLOCKS, 1, ("psql-copy", copy), 2.5, f"blocks of {readings.BLOCK} readings"),
     "path.kafka.blocks2": Figure(BLOCKS, 2, ("psql-copy", copy), 2.5, f"blocks of {readings.BLOCK} readings"),
+    "path.kafka.single": Figure(SINGLES, 1, ("psql-copy", copy), 1.2, AVRO),
+    "path.kafka.single2": Figure(SINGLES, 2, ("psql-copy", copy), 1.6, AVRO),
+    "path.kafka.isa95": Figure(ENVELOPES, 1, None, 100.0, "isa95 envelopes, JSON", "isa95"),
     "path.kafka.debezium": Figure(BLOCKS, 1, ("debezium-jdbc", debezium), 12.0, f"blocks of {readings.BLOCK} readings"),
     "path.kafka.tutorial": Figure(BLOCKS, 1, ("tutorial", script), 20.0, f"blocks of {readings.BLOCK} readings"),
 }
@@ -119,19 +135,35 @@ def conditions(figure: Figure) -> dict[str, Any]:
 def measure(name: str, figure: Figure, runs: int) -> bool:
     """Run one figure, compare what both sides stored last with the readings; return whether the goal was met."""
     with stage(figure.load) as on:
-        peer, run = figure.peer
-        result = bench(
-            name,
-            "readings/s",
-            partial(historian, on, figure.members),
-            peer=(peer, partial(run, on)),
-            goal=figure.goal,
-            runs=runs,
-            conditions=conditions(figure),
-        )
+        run = partial(historian, on, figure.members, figure.layout)
+        about = conditions(figure)
+        if figure.peer:
+            peer = (figure.peer[0], partial(figure.peer[1], on))
+            result = bench(name, "readings/s", run, peer=peer, goal=figure.goal, runs=runs, conditions=about)
+            table.compare(on.server.conninfo_of(table.DATABASE), on.csv)
+        else:
+            result = bench(name, "readings/s", run, limit=REQUIRED, goal=figure.goal, runs=runs, conditions=about)
         ours.compare(on.server, on.csv, on.readings.tags)
-        table.compare(on.server.conninfo_of(table.DATABASE), on.csv)
     return bool(result["passed"])
+
+
+def poison(name: str, runs: int) -> bool:
+    """Compare a topic with broken records to the same without; return whether the goal was met."""
+    figure = Figure(POISONED, 1, None, 0.9, f"{AVRO}; the peer is ourselves without broken records")
+    with stage(SINGLES) as clean, stage(POISONED) as broken:
+        about = conditions(figure) | {"broken": f"one record in {forms.POISON_EVERY}"}
+        peer = ("no-poison", partial(historian, clean))
+        return bool(bench(name, "readings/s", partial(historian, broken), peer=peer, goal=0.9, runs=runs, conditions=about)["passed"])
+
+
+def memory(name: str) -> bool:
+    """Look at the peak of one process that reads 200 partitions at full speed; return whether it is within its limit."""
+    with stage(WIDE) as on:
+        run = historian(on)
+    about = conditions(Figure(WIDE, 1, None, 1.0, f"blocks of {readings.BLOCK} readings")) | {"rate": round(run.units / run.seconds)}
+    assert run.rss_mb is not None
+    assert run.cpu_s is not None
+    return bool(at_most(name, run.rss_mb, "MB", MEMORY_LIMIT_MB, conditions=about, cpu_s=run.cpu_s, rss_mb=run.rss_mb)["passed"])
 
 
 def main() -> int:
@@ -149,6 +181,10 @@ def main() -> int:
             fill(figure.load)
         elif wanted(name):
             passed &= measure(name, figure, arguments.runs)
+    if wanted(POISON) and not arguments.fill:
+        passed &= poison(POISON, arguments.runs)
+    if wanted(MEMORY) and not arguments.fill:
+        passed &= memory(MEMORY)
     return 0 if passed else 1
 
 

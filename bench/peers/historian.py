@@ -42,7 +42,7 @@ def store(bootstrap: str, layout: str, partitions: int, member: str, conninfo: s
     def watch() -> None:
         told = 0
         while not stop.wait(_WATCH_SECONDS):
-            if (stored := status.stored + status.rejected) > told:
+            if (stored := status.stored) > told:
                 told = stored
                 _say(stored=stored, at=time.monotonic())
 

@@ -27,7 +27,7 @@ TAGS: Final = 1000
 PARTITIONS: Final = 6
 READINGS: Final = 200_000 if SHORT else 2_000_000
 KEPT: Final = Path(__file__).parents[2] / "build" / "bench" / "kafka"
-#: One record a reading, as JSON: what the tutorial's consumer reads, and whose order of delivery the CSV file has.
+#: One record a reading, as JSON: what the tutorial's consumer reads.
 JSON_TOPIC: Final = "peer.json"
 #: Room for compiled code and page cache as on a server of its own, not the lab's quick start.
 JVM: Final = Jvm(heap_mb=1024, quick=False)
@@ -43,12 +43,14 @@ class Load(NamedTuple):
         makers: per topic, what makes its records of the readings.
         readings: how many.
         partitions: of every topic.
+        order: topic of one record a reading, whose order of delivery the CSV file has; None keeps the order of time.
     """
 
     name: str
     makers: dict[str, Maker]
     readings: int = READINGS
     partitions: int = PARTITIONS
+    order: str | None = JSON_TOPIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,15 @@ class Stage:
 
     Attributes:
         readings: what is in every topic of the load.
-        csv: file of the same readings, in the order in which Kafka delivers `JSON_TOPIC`; in time order where the load has no such topic.
+        partitions: of every topic.
+        csv: file of the same readings, in the order in which Kafka delivers them (`Load.order`).
         scratch: folder for files of a run; removed at the end.
     """
 
     cluster: Cluster
     server: EmbeddedServer
     readings: Readings
+    partitions: int
     csv: Path
     scratch: Path
 
@@ -81,7 +85,7 @@ def stage(load: Load) -> Iterator[Stage]:
         scratch = Path(name)
         scratch.chmod(0o711)
         with Cluster(folder / "kafka", jvm=JVM) as cluster, EmbeddedServer(scratch / "pg") as server:
-            yield Stage(cluster, server, readings, folder / "readings.csv", scratch)
+            yield Stage(cluster, server, readings, load.partitions, folder / "readings.csv", scratch)
 
 
 def fill(load: Load) -> tuple[Path, Readings]:
@@ -111,7 +115,7 @@ def _fill(folder: Path, load: Load, readings: Readings) -> None:
         for topic, make in load.makers.items():
             topics.create(cluster.bootstrap, topic, load.partitions)
             topics.fill(cluster.bootstrap, topic, make(readings))
-        order = topics.delivery_order(cluster.bootstrap, JSON_TOPIC, readings) if JSON_TOPIC in load.makers else readings.time.argsort()
+        order = topics.delivery_order(cluster.bootstrap, load.order, readings) if load.order else readings.time.argsort()
         making.write_csv(readings, order, fresh / "readings.csv")
     fresh.rename(folder)
     print(f"load {load.name}: {len(readings):,} readings in {len(load.makers)} topics, {watch.seconds:.0f} s", file=sys.stderr)
