@@ -6,31 +6,39 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from drills import kill, tamper
+from drills import kafka, kill, tamper
 
 DRILLS: dict[str, Callable[..., dict[str, Any]]] = {
     "kill": kill.run,
     "kill-sabotaged": kill.run_sabotaged,
     "tamper": tamper.run,
 }
+#: On three real brokers; `--kafka` runs these.
+KAFKA: dict[str, Callable[..., dict[str, Any]]] = {
+    "kafka": kafka.run,
+    "kafka-early": kafka.run_early,
+    "kafka-unfenced": kafka.run_unfenced,
+    "kafka-brokers-lost": kafka.run_brokers_lost,
+}
 
 
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="drills", description=__doc__)
-    parser.add_argument("--only", choices=sorted(DRILLS), help="one drill")
+    parser.add_argument("--only", choices=sorted({**DRILLS, **KAFKA}), help="one drill")
+    parser.add_argument("--kafka", action="store_true", help="the drills on three brokers of Apache Kafka")
     parser.add_argument("--short", action="store_true", help="the short form: under a minute each")
     parser.add_argument("--seed", type=int, default=7, help="of every fault")
     parser.add_argument("--keep", metavar="DIR", help="keep the drill's files here")
     arguments = parser.parse_args()
     passed = True
-    for name, drill in DRILLS.items():
-        if arguments.only in (None, name):
-            sys.stderr.write(f"drill {name}, seed {arguments.seed}\n")
-            result = drill(seed=arguments.seed, short=arguments.short, keep=arguments.keep)
-            sys.stdout.write(json.dumps(result) + "\n")
-            sys.stdout.flush()
-            passed &= bool(result["passed"])
+    chosen = {arguments.only: {**DRILLS, **KAFKA}[arguments.only]} if arguments.only else KAFKA if arguments.kafka else DRILLS
+    for name, drill in chosen.items():
+        sys.stderr.write(f"drill {name}, seed {arguments.seed}\n")
+        result = drill(seed=arguments.seed, short=arguments.short, keep=arguments.keep)
+        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()
+        passed &= bool(result["passed"])
     return 0 if passed else 1
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import fastavro
 
+from trunkline.cli.wiring import site_log
 from trunkline.config.loading import Site
 from trunkline.historian.reader import Reader
 from trunkline.lab.truth import Acknowledged, Sample, read_truth
@@ -25,7 +26,7 @@ from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.schemas import FRAME_BYTES, PARSED, SINGLE_ID
 from trunkline.log.journal.journal import Journal
-from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.opening import layout_of, open_edge_journal
 from trunkline.log.port import Log, StoredRecord
 from trunkline.model import times
 from trunkline.model.quality import Quality
@@ -79,16 +80,11 @@ def check(site: Site, conninfo: str, truth: Path) -> Findings:
     """Compare journal, dead letters, historian and ground truth of a site at rest."""
     findings = Findings()
     gateway = site.config.gateways[0].id
-    edge = open_edge_journal(site.config.log, site.data_dir, gateway)
-    log = open_site_log(site.config.log, site.data_dir)
     layout = layout_of(site.config.log)
-    try:
+    with open_edge_journal(site.config.log, site.data_dir, gateway) as edge, site_log(site) as log:
         journal = _read_journal(edge, layout.topic(Category.TELEMETRY, "raw"))
         findings.inversions = _inversions(log, layout.topic(Category.TELEMETRY, "clean"))
         dead = Counter(_dead_items(log, layout.topic(Category.TELEMETRY, "dead")))
-    finally:
-        log.close()
-        edge.close()
     stored = Counter(_stored_items(conninfo, journal.sources))
     findings.acknowledged = journal.items.total()
     findings.stored = sum(stored.values())
