@@ -141,6 +141,14 @@ def test_against_our_own_registry(on_sqlite: Running) -> None:
     assert isinstance(refused.value, Misconfigured)
 
 
+def test_a_registry_that_gives_away_our_ids_is_noticed(moody: Moody, on_sqlite: Running) -> None:
+    """Other registries count from 1: bytes under such an id would be taken for ours."""
+    assert RegistryClient(on_sqlite.url).conflicts() == []
+    assert RegistryClient(moody.url).conflicts() == list(BY_ID)
+    moody.answers = [(404, b'{"error_code":40403,"message":"Schema not found"}')]
+    assert RegistryClient(moody.url).conflicts() == []
+
+
 def test_the_client_needs_no_web_server() -> None:
     """Workers load it: it must not bring a web framework or an HTTP library along."""
     code = "import sys, trunkline.registry.client; print([m for m in ('fastapi', 'uvicorn', 'starlette', 'httpx') if m in sys.modules])"

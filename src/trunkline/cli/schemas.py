@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from trunkline.cli.output import emit, fail, people, plain
+from trunkline.cli.output import complain, emit, fail, people, plain
 from trunkline.config.loading import load
 from trunkline.log.codec.builtin import SUBJECTS
 from trunkline.log.codec.canonical import fingerprint, sha256
@@ -33,6 +33,11 @@ def list_(file: _Site, as_json: _Json = False) -> None:
     """Show every subject of the site's registry; without one, the built-in subjects."""
     client = _client(file)
     rows = _ask(lambda: _registered(client)) if client is not None else _built_in()
+    if client is not None and (taken := _ask(client.conflicts)):
+        complain(
+            f"the registry keeps other schemas under the built-in ids {_joined(taken)}: records of third parties with these ids are "
+            "misread. Use a registry whose own ids begin at 1000."
+        )
     if as_json:
         for row in rows:
             emit(row)

@@ -19,6 +19,7 @@ import fastavro
 import msgspec
 
 from trunkline.log.codec.builtin import BY_ID
+from trunkline.log.codec.canonical import canonical_form
 from trunkline.log.codec.declarations import Enum, Fixed, InvalidSchema, Named, Record, Schema, parse_with_names
 from trunkline.model.errors import CorruptData, Misconfigured, NotConnected, RetryLater
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 CONTENT_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 
+_NOT_FOUND: Final = 404
 _TRIES: Final = 3
 _FIRST_WAIT: Final = 0.1
 #: How long an id that nobody knows is not asked for again: poison must not become a flood of questions.
@@ -48,6 +50,11 @@ class RegistryRefusal(Misconfigured):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+    @property
+    def status(self) -> int:
+        """HTTP status: the first three digits of the code."""
+        return int(str(self.code)[:3])
 
 
 class WriterSchema(NamedTuple):
@@ -81,9 +88,9 @@ class _Reference(msgspec.Struct, frozen=True):
     version: int
 
 
-class _Answer(msgspec.Struct, frozen=True):
+class _Answer(msgspec.Struct, frozen=True, rename={"schema_type": "schemaType"}):
     schema: str
-    schemaType: str = "AVRO"  # noqa: N815 - as the API spells it
+    schema_type: str = "AVRO"
     references: tuple[_Reference, ...] = ()
 
 
@@ -185,16 +192,30 @@ class RegistryClient:
         """Return the compatibility level in force for a subject. Raises as `register`."""
         return self._get(f"/config/{quote(subject, safe='')}?defaultToGlobal=true", dict[str, str])["compatibilityLevel"]
 
+    def conflicts(self) -> list[int]:
+        """Return built-in ids under which the registry keeps something else: readers could not tell the two apart. Raises as `register`."""
+        found = []
+        for schema_id, declaration in BY_ID.items():
+            try:
+                theirs = self._get(f"/schemas/ids/{schema_id}", _Answer)
+            except RegistryRefusal as refusal:
+                if refusal.status != _NOT_FOUND:
+                    raise
+                continue
+            if theirs.schema_type != "AVRO" or not _same(theirs.schema, declaration):
+                found.append(schema_id)
+        return found
+
     # --- schemas
 
     def _ask_schema(self, schema_id: int) -> WriterSchema:
         try:
             answer = self._get(f"/schemas/ids/{schema_id}", _Answer)
-            if answer.schemaType != "AVRO":
-                raise UnknownSchema(f"schema id {schema_id} is {answer.schemaType}, not Avro")
+            if answer.schema_type != "AVRO":
+                raise UnknownSchema(f"schema id {schema_id} is {answer.schema_type}, not Avro")
             return writer_schema(schema_id, answer.schema, self._referred(answer.references))
         except RegistryRefusal as refusal:
-            if refusal.code != 404 and refusal.code // 100 != 404:
+            if refusal.status != _NOT_FOUND:
                 raise
             reason = f"schema id {schema_id} is unknown to the registry {self._address}: {refusal}"
         except InvalidSchema as error:
@@ -287,6 +308,13 @@ def writer_schema(schema_id: int, text: str, referred: Sequence[str] = ()) -> Wr
     schema, _ = parse_with_names(text, names)
     parsed = fastavro.parse_schema(json.loads(text), named_schemas=documents)
     return WriterSchema(schema_id, _name(schema), None if referred else text, parsed)
+
+
+def _same(text: str, declaration: Mapping[str, Any]) -> bool:
+    try:
+        return canonical_form(parse_with_names(text)[0]) == canonical_form(parse_with_names(json.dumps(declaration))[0])
+    except InvalidSchema:
+        return False
 
 
 def _name(schema: Schema) -> str:
