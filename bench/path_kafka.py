@@ -42,7 +42,7 @@ POISON: Final = "path.kafka.poison"
 MEMORY: Final = "path.kafka.memory"
 AVRO: Final = "single Avro records, identity by offset"
 MEMORY_LIMIT_MB: Final = 500.0
-#: P-118: what one consumer has to manage.
+#: P-115: readings a second that one consumer has to manage.
 REQUIRED: Final = 300.0
 
 

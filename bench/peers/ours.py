@@ -115,14 +115,14 @@ def _wait(told: "queue.Queue[tuple[int, dict[str, Any] | None]]", readings: int)
 
 
 def _costs(told: "queue.Queue[tuple[int, dict[str, Any] | None]]", members: int) -> list[dict[str, Any]]:
-    costs: list[dict[str, Any]] = []
+    costs: dict[int, dict[str, Any]] = {}
     while len(costs) < members:
-        _, facts = told.get(timeout=_PATIENCE)
-        if facts is None:
-            raise RuntimeError("a historian ended without a word")
-        if "cpu_s" in facts:
-            costs.append(facts)
-    return costs
+        number, facts = told.get(timeout=_PATIENCE)
+        if facts is not None and "cpu_s" in facts:
+            costs[number] = facts
+        elif facts is None and number not in costs:
+            raise RuntimeError(f"historian-{number} ended without a word")
+    return list(costs.values())
 
 
 def compare(server: EmbeddedServer, csv: Path, tags: list[str]) -> None:
