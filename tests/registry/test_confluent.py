@@ -12,6 +12,10 @@ from tests.registry.support import Running, record
 
 from trunkline.log.codec.builtin import SUBJECTS
 from trunkline.log.codec.builtin.gateway import TELEMETRY_READING_IDS
+from trunkline.log.codec.records import decode_records
+from trunkline.log.codec.registry import RegistryClient
+from trunkline.log.codec.schemas import schema_id_of
+from trunkline.log.port import StoredRecord
 
 WRITTEN = SerializationContext("flow", MessageField.VALUE)
 V1 = record(("asset_id", "string"), ("value", "double"), name="Flow")
@@ -91,3 +95,27 @@ def test_built_in_schemas_are_there_under_their_ids(client: SchemaRegistryClient
             assert json.loads(client.get_schema(schema_id).schema_str or "") == declaration
         assert client.get_compatibility(subject.name) == subject.level
     assert client.get_latest_version("TelemetryReading").schema_id == TELEMETRY_READING_IDS[-1]
+
+
+def test_readings_of_two_versions_written_by_their_serializer_reach_our_columns(running: Running, client: SchemaRegistryClient) -> None:
+    """W-94, W-95: an old gateway's buffer and new data, on one topic, under ids that only the registry knows."""
+    fields = [("asset_id", "string"), ("parameter", "string"), ("value", "double"), ("unit", "string")]
+    older = record(*fields, name="TelemetryReading")
+    newer = record(*fields, ("quality", "string", "UNKNOWN"), ("site", "string", ""), name="TelemetryReading")
+    where = SerializationContext("telemetry.raw", MessageField.VALUE)
+    write_old, write_new = AvroSerializer(client, older), AvroSerializer(client, newer)
+    reading = {"asset_id": "offshore_well_12", "parameter": "pressure", "unit": "psi"}
+    values = [
+        write_old({**reading, "value": 185.4}, where),
+        write_new({**reading, "value": 186.0, "quality": "GOOD", "site": "north"}, where),
+        write_old({**reading, "value": 187.0}, where),
+    ]
+    records = [StoredRecord("telemetry.raw", 0, place, 1_700_000_000_000_000, None, value or b"", ()) for place, value in enumerate(values)]
+    ids = [schema_id_of(one.value) for one in records]
+    assert ids[0] == ids[2] != ids[1]
+    assert min(ids) >= 1000
+    columns, broken = decode_records(records, RegistryClient(running.url), {})
+    assert broken == []
+    assert [columns.value(place) for place in range(3)] == [185.4, 186.0, 187.0]
+    assert columns.tags == ["OFFSHORE_WELL_12.PRESSURE"]
+    assert [(head.lo, head.hi) for head in columns.heads] == [(0, 3)]

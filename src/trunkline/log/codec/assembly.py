@@ -248,26 +248,32 @@ def _runs(parts: Parts, records: Sequence[StoredRecord], keep: BOOL) -> tuple[li
     names: list[str] = []
     bounds: list[list[int]] = []
     runs: list[Run] = []
-    block, seq = np.zeros(len(records), np.int32), np.zeros(len(records), np.int64)
+    block, seq = [0] * len(records), [record.offset for record in records]
+
+    def begin(record: StoredRecord, origin: str, lo: int) -> int:
+        number = numbers[record.topic, record.partition, origin] = len(runs)
+        names.append(origin)
+        runs.append(Run(record, record.partition))
+        bounds.append([lo, lo])
+        return number
+
     for place, record in enumerate(records):
-        origin, lo, hi = f"{LOG_ORIGIN}{record.topic}", record.offset, record.offset + 1
         header = record.header(HEADER) if record.headers else None
-        if header is not None:
-            head = _head(header, place, parts, keep)
-            if head is None or not keep[place]:
-                continue
-            origin, lo, hi = head.origin, head.lo, head.hi
-        key = (record.topic, record.partition, origin)
-        number = numbers.get(key)
-        if number is None or (header is not None and bounds[number][1] != lo):
-            number = numbers[key] = len(runs)
-            names.append(origin)
-            runs.append(Run(record, record.partition))
-            bounds.append([lo, hi])
-        bounds[number][1] = hi
-        block[place], seq[place] = number, hi - 1
+        if header is None:
+            number = numbers.get((record.topic, record.partition, ""))
+            if number is None:
+                number = numbers[record.topic, record.partition, ""] = begin(record, f"{LOG_ORIGIN}{record.topic}", record.offset)
+            block[place], bounds[number][1] = number, record.offset + 1
+            continue
+        head = _head(header, place, parts, keep)
+        if head is None or not keep[place]:
+            continue
+        number = numbers.get((record.topic, record.partition, head.origin))
+        if number is None or bounds[number][1] != head.lo:
+            number = begin(record, head.origin, head.lo)
+        block[place], seq[place], bounds[number][1] = number, head.hi - 1, head.hi
     heads = [BlockHead(origin, lo, hi, ()) for origin, (lo, hi) in zip(names, bounds, strict=True)]
-    return heads, runs, block, seq
+    return heads, runs, np.array(block, np.int32), np.array(seq, np.int64)
 
 
 def _head(header: bytes, place: int, parts: Parts, keep: BOOL) -> BlockHead | None:
@@ -285,8 +291,12 @@ def _tally(columns: Columns) -> None:
         return
     possible = (columns.time >= times.EARLIEST) & (columns.time <= columns.gateway_time + times.DAY)
     hour = np.where(possible, columns.time // times.HOUR, 0)
-    keys, counts = np.unique(np.stack([columns.block, columns.source, hour]), axis=1, return_counts=True)
+    hours, hour = np.unique(hour, return_inverse=True)
+    keys = (columns.block.astype(np.int64) * len(columns.sources) + columns.source) * len(hours) + hour
+    cells, counts = np.unique(keys, return_counts=True)
     tallies: list[list[Tally]] = [[] for _ in columns.heads]
-    for (block, source, one), count in zip(keys.T.tolist(), counts.tolist(), strict=True):
-        tallies[block].append(Tally(columns.sources[source], one, count))
+    for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
+        feed, when = divmod(cell, len(hours))
+        number, source = divmod(feed, len(columns.sources))
+        tallies[number].append(Tally(columns.sources[source], int(hours[when]), count))
     columns.heads = [BlockHead(head.origin, head.lo, head.hi, tuple(found)) for head, found in zip(columns.heads, tallies, strict=True)]

@@ -93,11 +93,12 @@ def ids_left(event_ids: bytes, keep: BOOL) -> bytes:
 
 def _form(record: StoredRecord) -> int:
     """Return the schema id of a record, or `_JSON`. What claims to be a block is one, damaged or not. Raises CorruptData."""
-    if record.value[:1] == b"\0" and len(record.value) >= FRAME_BYTES:
-        return schema_id_of(record.value)
-    if is_envelope(record.value):
+    value = record.value
+    if len(value) >= FRAME_BYTES and not value[0]:
+        return int.from_bytes(value[1:FRAME_BYTES], "big")
+    if is_envelope(value):
         return _JSON
-    return BLOCK_ID if is_block(record) else schema_id_of(record.value)
+    return BLOCK_ID if is_block(record) else schema_id_of(value)
 
 
 def _reader(form: int, schemas: RegistryClient) -> Callable[[Sequence[StoredRecord]], Parts]:
