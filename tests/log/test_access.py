@@ -45,6 +45,10 @@ def layout(request: pytest.FixtureRequest) -> Layout:
     return Layout(request.param, 1)
 
 
+#: The table is derived for every layout alike: what takes long is tried with one of them.
+once = pytest.mark.parametrize("layout", ["gateway"], indirect=True, scope="module")
+
+
 # --- the table
 
 
@@ -180,6 +184,7 @@ def test_the_brokers_allow_what_the_table_says_and_nothing_else(plant: Plant, us
     assert not wrong, "brokers, table"
 
 
+@once
 def test_transactional_ids(plant: Plant) -> None:
     """A transactional id is its owner's alone: who had another's could fence it out."""
     for user in (one for one in USERS if one.role in ("gateway", "validate", "external-reader")):
@@ -207,6 +212,7 @@ def delivered(producer: Producer, topic: str) -> int | None:
     return error.code() if error else None
 
 
+@once
 def test_rights_hold_where_records_flow(plant: Plant) -> None:
     """P-124 on the wire: a gateway writes raw and cannot read it, an outside reader reads clean and writes nothing."""
     raw, clean = (plant.layout.topic(Category.EVENT, stage) for stage in ("raw", "clean"))
@@ -236,6 +242,7 @@ def opened(plant: Plant, user: str, directory: Path) -> Log:
     return open_site_log(config, directory, store)
 
 
+@once
 @pytest.mark.parametrize("together", [False, True], ids=["each its own", "site"])
 def test_the_platform_needs_no_more_than_its_roles_have(plant: Plant, tmp_path: Path, together: bool) -> None:
     """Least privilege is enough: gateway, validation, historian and API do their work with the rights of the table."""
@@ -293,6 +300,7 @@ def polled(settings: dict[str, Any], group: str, topic: str) -> int | None:
         consumer.close()
 
 
+@once
 @pytest.mark.parametrize("name", ["gateway-g1", "historian", "api", "reader-bi", "site"])
 def test_services_neither_create_nor_delete_nor_change(plant: Plant, name: str) -> None:
     """P-91, P-124."""
@@ -303,6 +311,7 @@ def test_services_neither_create_nor_delete_nor_change(plant: Plant, name: str) 
     assert code(gone.exception()) == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
+@once
 def test_what_is_not_in_the_table_is_found_and_taken_away(plant: Plant) -> None:
     admin = ClusterAdmin(AdminClient({**plant.cluster.client_settings()}))
     user = User("reader-bi", "external-reader")
