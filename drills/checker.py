@@ -24,6 +24,7 @@ from trunkline.lab.truth import Acknowledged, Sample, read_truth
 from trunkline.lab.vocabulary import ProtocolName
 from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
+from trunkline.log.codec.head import BACKLOG
 from trunkline.log.codec.schemas import FRAME_BYTES, PARSED, SINGLE_ID
 from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import layout_of, open_edge_journal
@@ -167,22 +168,26 @@ def _stored_items(conninfo: str, tags: Iterable[str]) -> Iterator[Item]:
 
 
 def _inversions(log: Log, topic: str) -> int:
-    """Count readings that come after a younger one of the same tag and origin, repeats by range left out."""
+    """Count readings that come after a younger one of the same tag and origin, repeats by range left out.
+
+    Live data overtakes what waited through an outage (decision 0003): order holds among live records and among those of a backlog.
+    """
     inversions = 0
     for at in log.bounds(topic):
         seen: defaultdict[str, Coverage] = defaultdict(Coverage)
-        newest: dict[tuple[str, str], int] = {}
+        newest: dict[tuple[str, str, bool], int] = {}
         position = log.bounds(topic)[at][0]
         while records := log.read(at, position, _PAGE):
             position = records[-1].offset + 1
             for record in records:
                 columns = codec.decode([record])
                 (head,) = columns.heads
+                late = record.header(BACKLOG) is not None
                 if seen[head.origin].covers(head.lo, head.hi):
                     continue
                 seen[head.origin].add(head.lo, head.hi)
                 for tag, seq in zip(columns.tag.tolist(), columns.seq.tolist(), strict=True):
-                    key = (head.origin, columns.tags[tag])
+                    key = (head.origin, columns.tags[tag], late)
                     inversions += seq < newest.get(key, -1)
                     newest[key] = max(seq, newest.get(key, -1))
     return inversions

@@ -17,7 +17,7 @@ import structlog
 
 from trunkline.gateway.edge import FORWARDED, tally_key
 from trunkline.gateway.outbox import LADDER, Lane, Outbox, Poison
-from trunkline.log.codec.head import HEADER, decode_head
+from trunkline.log.codec.head import BACKLOG, HEADER, decode_head
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Log, Record, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
@@ -201,7 +201,7 @@ class Forwarder:
         for lane, offset in reached:
             lane.advance_backlog(offset)
         try:
-            self._send(site, topic, taken)
+            self._send(site, topic, taken, backlog=True)
         except BaseException:
             for lane, backlog in before:
                 lane.backlog = backlog
@@ -215,16 +215,20 @@ class Forwarder:
             for one in [one for one in lane.poison if not one.failed and one.due <= self._clock()]:
                 lane.poison = [other for other in lane.poison if other is not one]
                 records = [record for record in self._journal.read(at, one.offset, 1) if record.offset == one.offset]
-                self._send(site, topic, records, tries=one.tries)
+                self._send(site, topic, records, tries=one.tries, backlog=True)
                 moved = True
         return moved
 
-    def _send(self, site: Log, topic: str, records: Sequence[StoredRecord], tries: int = 0) -> None:
-        """Append to the site log, set aside what it refuses, and store the progress."""
+    def _send(self, site: Log, topic: str, records: Sequence[StoredRecord], tries: int = 0, *, backlog: bool = False) -> None:
+        """Append to the site log, set aside what it refuses, and store the progress.
+
+        Order per tag holds among live records and among those of the backlog; a header tells these, so that readers can tell as well.
+        """
         accepted = list(records)
+        mark = ((BACKLOG, b"1"),) if backlog else ()
         while accepted:
             try:
-                site.append(topic, [_copy(record) for record in accepted], atomic=False)
+                site.append(topic, [_copy(record, mark) for record in accepted], atomic=False)
                 break
             except Rejected as refusal:
                 bad = {accepted[row].offset: accepted[row] for row in refusal.rows} or {one.offset: one for one in accepted}
@@ -264,8 +268,8 @@ def count(records: Sequence[StoredRecord], what: str, category: Category) -> Cou
     return tallies
 
 
-def _copy(record: StoredRecord) -> Record:
-    return Record(record.value, record.key, record.headers, record.timestamp, record.partition)
+def _copy(record: StoredRecord, mark: tuple[tuple[str, bytes], ...]) -> Record:
+    return Record(record.value, record.key, (*record.headers, *mark), record.timestamp, record.partition)
 
 
 def _priority(layout: Layout) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from trunkline.model.errors import CorruptData
 
 #: Name of the record header that carries a `BlockHead`.
 HEADER: Final = "block"
+#: Name of a record header that says: live data of the same tags may have overtaken this record, because it waited or was set aside.
+BACKLOG: Final = "backlog"
 
 
 class Tally(msgspec.Struct, array_like=True, frozen=True):
