@@ -53,6 +53,19 @@ def first_batch(consumer: KafkaConsumer, max_records: int = 1000) -> Batch:
     return batch
 
 
+def set_limit(admin: AdminClient, topic: str, limit: int) -> None:
+    entry = ConfigEntry("max.message.bytes", str(limit), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for changed in admin.incremental_alter_configs([resource]).values():
+        changed.result()
+
+    def seen() -> bool:
+        (entries,) = [asked.result() for asked in admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()]
+        return bool(entries["max.message.bytes"].value == str(limit))
+
+    eventually(seen)
+
+
 def refused_as_unknown(log: KafkaLog, topic: str) -> bool:
     with pytest.raises((Misconfigured, RetryLater)) as caught:
         log.append(topic, [Record(b"2")])
@@ -95,23 +108,12 @@ def test_a_topic_that_takes_less_refuses_the_record(plain: KafkaLog, admin: Admi
     """Also when the limit was lowered while the writer ran; nothing of the call is stored."""
     name = f"{topic_prefix}a"
     plain.create([Topic(name)])
-    limit = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
-    for changed in admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, name, incremental_configs=[limit])]).values():
-        changed.result()
+    set_limit(admin, name, 2000)
     with pytest.raises(Rejected) as caught:
         plain.append(name, [Record(b"1"), Record(bytes(range(256)) * 10), Record(b"2")])
     assert caught.value.rows == (1,)
     assert plain.bounds(name) == {TopicPartition(name, 0): (0, 0)}
-    for changed in admin.incremental_alter_configs(
-        [
-            ConfigResource(
-                ResourceType.TOPIC,
-                name,
-                incremental_configs=[ConfigEntry("max.message.bytes", "100", incremental_operation=AlterConfigOpType.SET)],
-            )
-        ]
-    ).values():
-        changed.result()
+    set_limit(admin, name, 100)
     # incompressible, below the limit that the writer knows
     with pytest.raises(Rejected):
         plain.append(name, [Record(bytes(range(256)))])

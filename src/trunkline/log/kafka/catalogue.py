@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
+from trunkline.log.kafka.errors import answer
 from trunkline.log.kafka.settings import FRAME_BYTES, MAX_RECORD_BYTES, Connection
 from trunkline.log.port import Topic
 from trunkline.model.errors import Misconfigured, NotConnected
@@ -77,6 +78,10 @@ class Catalogue:
         self._partitions.pop(topic, None)
         self._limits.pop(topic, None)
 
+    def counts(self) -> dict[str, int]:
+        """Return every topic with the number of its partitions."""
+        return self._look()
+
     def topics(self) -> dict[str, Topic]:
         """Return every topic; retention is None where this principal may not see it."""
         counts = self._look()
@@ -120,7 +125,7 @@ class Catalogue:
         ]
         for name, made in self._admin.create_topics(new, request_timeout=self._connection.timeout).items():
             try:
-                made.result()
+                answer(made)
             except KafkaException as error:
                 # another process of the site creates the same topics when a site starts
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -136,7 +141,7 @@ class Catalogue:
         allowed = []
         for resource, changed in self._admin.incremental_alter_configs(changes, request_timeout=self._connection.timeout).items():
             try:
-                changed.result()
+                answer(changed)
                 allowed.append(resource.name)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
@@ -193,7 +198,7 @@ class Catalogue:
         found = {}
         for resource, asked in self._admin.describe_configs(resources, request_timeout=self._connection.timeout).items():
             try:
-                entries = asked.result()
+                entries = answer(asked)
             except KafkaException as error:
                 if error.args[0].code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART}:
                     continue

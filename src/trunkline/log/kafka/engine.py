@@ -1,19 +1,19 @@
 """Apache Kafka as an engine of the log."""
 
 import threading
-import time
 import uuid
 from collections.abc import Iterable, Sequence
 from itertools import count
 from types import TracebackType
 from typing import Final, Self
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.kafka.catalogue import Catalogue
+from trunkline.log.kafka.committed import Committed
 from trunkline.log.kafka.consumer import KafkaConsumer
 from trunkline.log.kafka.errors import was_replaced
 from trunkline.log.kafka.producing import BATCH_BYTES, BATCH_RECORDS, BatchProducer, Interrupted, Transactor
@@ -25,9 +25,6 @@ from trunkline.model.errors import Misconfigured, RetryLater
 
 #: Copies of each partition that `create` asks for.
 _COPIES: Final = {"development": 1, "production": 3}
-#: How long positions of a transaction are waited for that was confirmed or is still open.
-_SHOWN_SECONDS: Final = 0.5
-_LOOK_SECONDS: Final = 0.002
 
 
 class KafkaLog:
@@ -49,6 +46,7 @@ class KafkaLog:
             raise self._connection.explain(error, "set up the connection to Kafka") from error
         self._catalogue = Catalogue(self._connection, self._admin)
         self._reader = Reader(self._connection, self._admin)
+        self._committed = Committed(self._connection)
         self._batches = BatchProducer(self._connection)
         self._transactor: Transactor | None = None
         self._appending = threading.Lock()
@@ -135,32 +133,9 @@ class KafkaLog:
 
     def committed(self, group: str) -> Positions:
         """Return a group's stored positions."""
-        deadline = time.monotonic() + _SHOWN_SECONDS
-        while True:
-            stable = time.monotonic() < deadline
-            try:
-                return self._committed(group, stable=stable)
-            except KafkaException as error:
-                # a transaction was confirmed and is not shown yet, or its writer died in the middle
-                if not stable or error.args[0].code() != KafkaError.UNSTABLE_OFFSET_COMMIT:
-                    self._admin.poll(0)
-                    raise self._connection.explain(error, f"ask for the positions of group {group}", group) from error
-            time.sleep(_LOOK_SECONDS)
-
-    def _committed(self, group: str, *, stable: bool) -> Positions:
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], require_stable=stable, request_timeout=self._connection.timeout
-        )
-        try:
-            found = asked[group].result().topic_partitions or []
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise
-        for one in found:
-            if one.error is not None:
-                raise KafkaException(one.error)
-        return {TopicPartition(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+        counts = self._catalogue.counts()
+        partitions = [TopicPartition(topic, partition) for topic, count in counts.items() for partition in range(count)]
+        return self._committed.positions(group, partitions) if partitions else {}
 
     def close(self) -> None:
         """Release everything."""
@@ -169,6 +144,7 @@ class KafkaLog:
             if self._transactor is not None:
                 self._transactor.close()
         self._reader.close()
+        self._committed.close()
 
     def __enter__(self) -> Self:
         return self

@@ -7,11 +7,14 @@ limit. `Connection` (settings.py) keeps the last such fault and gives it to `exp
 # ruff: noqa: SLF001 - the client's own error codes are public and begin with an underscore
 
 from collections.abc import Mapping
-from typing import Final
+from concurrent.futures import Future
+from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
 from trunkline.model.errors import Fenced, Misconfigured, NotConnected, Rejected, RetryLater, TrunklineError
+
+T = TypeVar("T")
 
 #: Not an error: a partition was read to its end.
 END_OF_PARTITION: Final = KafkaError._PARTITION_EOF
@@ -53,6 +56,10 @@ AWAY: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
+#: A partition is about to have a leader again.
+LEADERLESS: Final = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE, KafkaError._NOENT}
+)
 _UNKNOWN: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 _FORBIDDEN: Final[Mapping[int, str]] = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "topic",
@@ -86,6 +93,18 @@ def code_of(error: KafkaError | KafkaException) -> KafkaError:
             return inner
         return KafkaError(KafkaError._FAIL, str(inner))
     return error
+
+
+def answer(future: Future[T]) -> T:
+    """Return what an administrative request brought; raises KafkaException.
+
+    The future's own exception is never raised: its traceback would keep the client alive until the client's own thread lets go of the
+    future, and a client that is destroyed from there brings the process down.
+    """
+    error = future.exception()
+    if isinstance(error, KafkaException):
+        raise KafkaException(code_of(error))
+    return future.result()
 
 
 def explain(

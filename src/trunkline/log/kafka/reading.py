@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from trunkline.log.kafka.errors import END_OF_PARTITION
+from trunkline.log.kafka.errors import END_OF_PARTITION, LEADERLESS, answer, code_of
 from trunkline.log.kafka.records import stored
 from trunkline.log.kafka.settings import CONSUMING, Connection, Settings
 from trunkline.log.port import Positions, StoredRecord, TopicPartition
@@ -21,6 +21,7 @@ _CHUNK: Final = 1000
 #: How long records of a transaction are waited for that was confirmed or is still open.
 _SHOWN_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.002
+_LEADER_SECONDS: Final = 0.1
 _OWN: Final[Settings] = {
     # never joined: the client wants a name
     "group.id": "trunkline.reader",
@@ -110,17 +111,24 @@ class Reader:
     def _offsets(
         self, partitions: list[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
     ) -> Positions:
-        wanted = {ClientPartition(at.topic, at.partition): spec for at in partitions}
-        found = {}
-        asked = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=self._connection.timeout)
-        for one, answer in asked.items():
+        deadline = time.monotonic() + self._connection.timeout
+        while True:
             try:
-                found[TopicPartition(one.topic, one.partition)] = answer.result().offset
+                found = self._ask(partitions, spec, isolation)
             except KafkaException as error:
-                self._admin.poll(0)
-                raise self._connection.explain(error, f"ask for the bounds of {one.topic}/{one.partition}", one.topic) from error
-        self._connection.well()
-        return found
+                if code_of(error).code() not in LEADERLESS or time.monotonic() >= deadline:
+                    self._admin.poll(0)
+                    topic = partitions[0].topic
+                    raise self._connection.explain(error, f"ask for the bounds of topic {topic}", topic) from error
+                time.sleep(_LEADER_SECONDS)
+            else:
+                self._connection.well()
+                return found
+
+    def _ask(self, partitions: list[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel) -> Positions:
+        wanted = {ClientPartition(at.topic, at.partition): spec for at in partitions}
+        asked = self._admin.list_offsets(wanted, isolation_level=isolation, request_timeout=self._connection.timeout)
+        return {TopicPartition(one.topic, one.partition): answer(reply).offset for one, reply in asked.items()}
 
     def _place(self, at: TopicPartition, offset: int) -> _Place:
         """Return the place of a partition, moved to `offset` if the last read ended elsewhere."""

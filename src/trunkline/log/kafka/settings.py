@@ -62,6 +62,8 @@ def client_settings(config: LogConfig, secrets: SecretStore | None = None) -> Se
     settings: Settings = {
         "bootstrap.servers": config.bootstrap,
         "client.id": "trunkline",
+        # every attempt to connect to a broker that is away would be a line; that the log is away is told by those who need it
+        "log_level": 2,
         "socket.timeout.ms": milliseconds,
         "socket.keepalive.enable": True,
         "socket.connection.setup.timeout.ms": milliseconds,
