@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from trunkline.historian.distinct import counted
 from trunkline.historian.pgbinary import INT2, INT4, INT8, ArrayParameter
 from trunkline.historian.segments import I32, I64
 from trunkline.log.codec.head import BlockHead
@@ -42,9 +43,11 @@ class LedgerCounts:
 
     def add_readings(self, count: str, feed: I32, hour: I32) -> None:
         """Add one reading for each place of the two arrays."""
-        keys, readings = np.unique(feed.astype(np.int64) << 32 | hour, return_counts=True)
-        for key, number in zip(keys.tolist(), readings.tolist(), strict=True):
-            self.add(count, key >> 32, Category.TELEMETRY, key & 0xFFFFFFFF, number)
+        hours, counts = counted(hour)
+        for one, number in zip(hours.tolist(), counts.tolist(), strict=True):
+            feeds, shares = counted(feed if number == len(feed) else feed[hour == one])
+            for place, share in zip(feeds.tolist(), shares.tolist(), strict=True):
+                self.add(count, place, Category.TELEMETRY, one, share)
 
     def total(self, count: str) -> int:
         """Return the sum of one of `COUNTS`."""

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from trunkline.config.site import HistorianConfig
+from trunkline.historian.admission import Lane
 from trunkline.historian.burial import bury, bury_record
 from trunkline.historian.catalogue import SeriesInfo
 from trunkline.historian.compactor import Compactor
@@ -18,10 +20,11 @@ from trunkline.historian.gathering import Gathering, Made
 from trunkline.historian.memory import give_back
 from trunkline.historian.retention import drop_old
 from trunkline.historian.writer import Writer
+from trunkline.ledger.coverage import Coverage
 from trunkline.log.port import Consumer, Log, Positions, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
-from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.model.errors import Fenced, Misconfigured, RetryLater
 from trunkline.model.reading import Category
 
 _log = structlog.get_logger(__name__)
@@ -115,7 +118,10 @@ def run_historian(
 
 
 class _Loop:
-    """Polls and flushes."""
+    """Polls and decodes here, and stores in a thread of its own: while PostgreSQL works on one flush, the next is gathered.
+
+    At most one flush is under way, so at most two are in memory. Everything but storing happens in the thread that calls `run`.
+    """
 
     def __init__(
         self,
@@ -136,27 +142,35 @@ class _Loop:
         self._status = status
         self._owned: set[TopicPartition] = set()
         self._gathering = gathering
-        self._confirmer = Confirmer(log, layout, lambda: writer.coverage)
+        self._confirmed: Mapping[Lane, Coverage] = {}
+        self._confirmer = Confirmer(log, layout, lambda: self._confirmed)
+        self._hand = ThreadPoolExecutor(1, thread_name_prefix="historian-writer")
+        self._under_way: tuple[Positions, Future[Outcome | None]] | None = None
         self._due = 0.0
         self._last_flush = 0.0
 
     def run(self) -> None:
         """Poll and flush until stopped; what is in memory at the end is stored if PostgreSQL is there."""
-        while not self._stop.is_set():
-            self._take_over()
-            if self._stop.is_set():
-                return
-            self._gather()
-            if self._is_due():
-                self._flush()
-            self._confirmer.tend()
-        self._flush()
+        with self._hand:
+            while not self._stop.is_set():
+                self._take_over()
+                if self._stop.is_set():
+                    return
+                self._gather()
+                if self._under_way is not None and self._under_way[1].done():
+                    self._settle()
+                if self._is_due():
+                    self._flush()
+                self._confirmer.tend()
+            self._flush()
+            self._settle()
 
     def _take_over(self) -> None:
         """Own what the group assigns to this member; go on where the database says."""
         assigned = self._consumer.assignment()
         if assigned == self._owned:
             return
+        self._settle()
         self._gathering.clear()
         for wait in self._attempts():
             try:
@@ -165,7 +179,7 @@ class _Loop:
                 self._wait(wait, error)
             else:
                 self._owned = assigned
-                self._confirmer.changed()
+                self._note_coverage()
                 self._status.state, self._status.error = "running", None
                 return
 
@@ -186,22 +200,50 @@ class _Loop:
         return bool(gathered.positions) and (full or time.monotonic() >= self._due)
 
     def _flush(self) -> None:
-        """Store what was gathered; while PostgreSQL is away nothing more is polled, so memory stays bounded."""
+        """Hand over what was gathered, once the flush before is stored: while PostgreSQL is away no more than that is polled."""
         if not self._gathering.positions:
             return
         made = self._gathering.flush(self._bury_record)
+        self._settle()
+        if self._gathering.positions:
+            self._gathering.clear()
+            self._last_flush = time.monotonic()
+            self._under_way = made.flush.positions, self._hand.submit(self._store, made)
+
+    def _settle(self) -> None:
+        """Wait for the flush under way and take in what came of it. Raises Fenced, Misconfigured."""
+        if self._under_way is None:
+            return
+        (positions, stored), self._under_way = self._under_way, None
+        try:
+            outcome = stored.result()
+        except Fenced:
+            if self._consumer.assignment() == self._owned:
+                raise
+            # the group dealt anew while it was under way: nothing of it was stored, and whoever has its partitions now reads it again
+            self._gathering.clear()
+            return
+        if outcome is None:  # stopped while PostgreSQL was away
+            self._gathering.clear()
+            return
+        self._status.count(outcome)
+        self._status.waiting = self._gathering.readings
+        self._note_coverage()
+        self._tell_lag(positions)
+
+    def _note_coverage(self) -> None:
+        """Take a copy of what is stored, for telling the edges, while nobody writes."""
+        self._confirmed = dict(self._writer.coverage)
+        self._confirmer.changed()
+
+    def _store(self, made: Made) -> Outcome | None:
+        """Write until it is stored; None if the role was stopped before. Runs in the writer's thread."""
         for wait in self._attempts():
             try:
-                outcome = self._write(made)
+                return self._write(made)
             except RetryLater as error:
                 self._wait(wait, error)
-            else:
-                self._last_flush = time.monotonic()
-                self._gathering.clear()
-                self._status.count(outcome)
-                self._confirmer.changed()
-                self._tell_lag(made.flush.positions)
-                return
+        return None
 
     def _tell_lag(self, positions: Positions) -> None:
         """Commit positions to the log for those who watch the lag; the truth is in the database, so a failure costs nothing."""

@@ -11,6 +11,7 @@ import psycopg
 from trunkline.historian import segments, statements
 from trunkline.historian.counts import LedgerCounts
 from trunkline.historian.db import PG_EPOCH
+from trunkline.historian.distinct import counted
 from trunkline.historian.flush import Flush
 from trunkline.historian.pgbinary import FLOAT8, INT2, INT4, INT8, NULL, TIMESTAMPTZ, ArrayParameter
 from trunkline.historian.segments import BOOL, I32, I64, Readings
@@ -51,7 +52,7 @@ class Prepared:
 
 def feeds_of(columns: Columns) -> set[tuple[str, str]]:
     """Return every (origin, source) that has readings."""
-    pairs = np.unique(columns.block.astype(np.int64) * max(len(columns.sources), 1) + columns.source)
+    pairs, _ = counted(columns.block.astype(np.int64) * max(len(columns.sources), 1) + columns.source)
     return {(columns.heads[pair // len(columns.sources)].origin, columns.sources[pair % len(columns.sources)]) for pair in pairs.tolist()}
 
 
@@ -107,7 +108,7 @@ def clock_hours(prepared: Prepared) -> list[int]:
     """Return the hours since 1970 that got segments."""
     columns = prepared.flush.columns
     numeric = prepared.keep & (columns.kinds[columns.tag] != Kind.TEXT)
-    hours: list[int] = np.unique(columns.time[numeric] // times.HOUR).tolist()
+    hours: list[int] = counted(columns.time[numeric] // times.HOUR)[0].tolist()
     return hours
 
 

@@ -129,13 +129,27 @@ def cut(readings: Readings, limit: int = MAX_READINGS) -> Segments:
 
 def _order(readings: Readings) -> I64:
     """Return the sorting permutation; a run of few series mostly in order, as logs deliver, is sorted by a radix pass alone."""
-    _, group = np.unique(readings.series.astype(np.int64) << 32 | readings.feed.view(np.uint32), return_inverse=True)
+    group = _groups(readings)
     if group.size and group.max() < 2**16:
         order = np.argsort(group.astype(np.uint16), kind="stable")
         time, sorted_group = readings.time[order], group[order]
         if not np.any((np.diff(time) < 0) & (np.diff(sorted_group) == 0)):
             return order
     return np.lexsort((readings.time, group))
+
+
+def _groups(readings: Readings) -> I64:
+    """Return a number per reading that grows with series and feed: computed where both lie close together, else their rank."""
+    if not len(readings):
+        return np.empty(0, np.int64)
+    series, feed = readings.series.astype(np.int64), readings.feed.astype(np.int64)
+    series -= series.min()
+    feed -= feed.min()
+    width = int(feed.max()) + 1
+    if (int(series.max()) + 1) * width <= 2**16:
+        return series * width + feed
+    group: I64 = np.unique(series << 32 | feed, return_inverse=True)[1]
+    return group
 
 
 def copy_rows(segments: Segments) -> bytes:

@@ -18,6 +18,7 @@ from trunkline.historian.admission import Admission, Lane, admit
 from trunkline.historian.catalogue import Catalogue, SeriesInfo
 from trunkline.historian.counts import LedgerCounts, ledger_hours
 from trunkline.historian.db import Connection, connect, translated
+from trunkline.historian.distinct import counted
 from trunkline.historian.event_rows import fault_of, store_event
 from trunkline.historian.flush import Flush, Outcome, Refusal, faults_of
 from trunkline.historian.gateways import store_statuses
@@ -71,11 +72,16 @@ class Writer:
         return self._coverage
 
     def take_over(self, partitions: Collection[TopicPartition]) -> Positions:
-        """Become the writer of these partitions and return where to read on. Whoever wrote them before is fenced from now on.
+        """Become the writer of these partitions and of no others; return where to read on.
+
+        Whoever wrote them before is fenced from now on. Partitions written before and not among these belong to somebody else now.
 
         Raises:
             RetryLater: PostgreSQL is unable now; the same call may succeed later.
         """
+        self._epochs.clear()
+        self._coverage.clear()
+        self._in_doubt = None
         connection = self._connected()
         positions: Positions = {}
         with self._dropping_the_connection(), translated():
@@ -225,7 +231,7 @@ class Writer:
             cursor.execute(statements.GIVE_UP, (self._catalogue.known_origin(notice.origin), *notice.place, notice.lo, notice.hi))
 
     def _ensure_partitions(self, connection: Connection, prepared: Prepared) -> None:
-        days = np.unique(prepared.flush.columns.time[prepared.keep] // times.DAY)
+        days, _ = counted(prepared.flush.columns.time[prepared.keep] // times.DAY)
         months = {times.to_datetime(day * times.DAY).date().replace(day=1) for day in days.tolist()}
         for month in sorted(months - self._months):
             with connection.transaction():
