@@ -8,16 +8,21 @@ import hashlib
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
+
 from bench.harness import SHORT, stopwatch
 from bench.peers import readings as making
 from bench.peers import topics
 from bench.peers.readings import Readings
+from trunkline.historian.role import GROUP
 from trunkline.historian.server import EmbeddedServer
 from trunkline.lab.kafka import Cluster, Jvm
 from trunkline.log.codec import columns, schemas
@@ -25,6 +30,7 @@ from trunkline.log.port import Record
 
 TAGS: Final = 1000
 PARTITIONS: Final = 6
+_FORGET_SECONDS: Final = 90.0
 READINGS: Final = 200_000 if SHORT else 2_000_000
 KEPT: Final = Path(__file__).parents[2] / "build" / "bench" / "kafka"
 #: One record a reading, as JSON: what the tutorial's consumer reads.
@@ -85,7 +91,20 @@ def stage(load: Load) -> Iterator[Stage]:
         scratch = Path(name)
         scratch.chmod(0o711)
         with Cluster(folder / "kafka", jvm=JVM) as cluster, EmbeddedServer(scratch / "pg") as server:
+            _await_empty_group(cluster)
             yield Stage(cluster, server, readings, load.partitions, folder / "readings.csv", scratch)
+
+
+def _await_empty_group(cluster: Cluster) -> None:
+    """Wait until the group has forgotten the members of the last figure: they keep their share for the session's time."""
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    deadline = time.monotonic() + _FORGET_SECONDS
+    while time.monotonic() < deadline:
+        groups = admin.list_consumer_groups(states={ConsumerGroupState.STABLE, ConsumerGroupState.PREPARING_REBALANCING})
+        if not any(one.group_id == GROUP for one in groups.result().valid or []):
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"group {GROUP} has members that nobody runs")
 
 
 def fill(load: Load) -> tuple[Path, Readings]:
