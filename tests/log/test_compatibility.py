@@ -117,7 +117,7 @@ def _named(draw: st.DrawFn, taken: frozenset[str]) -> dict[str, Any]:
 
 @st.composite
 def _types(draw: st.DrawFn, depth: int, taken: set[str]) -> Any:
-    choice = draw(st.sampled_from(["primitive"] * 4 + ["named"] + (["array", "map", "record", "union"] if depth else [])))
+    choice = draw(st.sampled_from(["primitive"] * 3 + ["named"] * 3 + (["array", "map", "record", "union"] if depth else [])))
     match choice:
         case "primitive":
             return draw(st.sampled_from(_PRIMITIVES))

@@ -167,6 +167,20 @@ def test_every_form_in_one_batch_keeps_one_range_and_the_order() -> None:
     assert gather(records, OFFLINE, KINDS) == gathered, "a replay gives the same bytes"
 
 
+def test_texts_and_refusals_keep_their_places_among_blocks_and_other_forms() -> None:
+    slot = TagSlot.of(FLOW, "plc", Kind.DOUBLE, 1)
+    (block,), _ = write_blocks("gw", 0, {0: 0}, [(slot, Reading(FLOW, 9.0, 0, NOW, NOW))])
+    records = stored(block, envelope("AUTO", tag="MODE"), single(MODE, "MANUAL", 1), envelope("x"), b"junk", single(MODE, "CASCADE", 2))
+    columns, broken = decode_records(records, OFFLINE, KINDS)
+    assert [(int(seq), value) for seq, (_, value, _) in zip(columns.seq, shown(columns), strict=True)] == [
+        (0, 9.0),
+        (101, "AUTO"),
+        (102, "MANUAL"),
+        (105, "CASCADE"),
+    ]
+    assert sorted(record.offset for record, _ in broken) == [103, 104]
+
+
 def test_topics_and_partitions_stay_apart() -> None:
     records = [
         one._replace(topic=topic, partition=partition) for topic in ("a", "b") for partition in (0, 1) for one in stored(single(FLOW, 1.0))
