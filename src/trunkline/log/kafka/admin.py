@@ -202,9 +202,11 @@ class ClusterAdmin:
 
     def _rules(self, principals: Iterable[str]) -> frozenset[Rule] | None:
         """Return the access list of these principals; None when this login may not ask."""
+        wanted = set(principals)
         anything: Any = None  # the client takes None for 'whatever it is'; its annotations do not say so
+        whose = next(iter(wanted)) if len(wanted) == 1 else anything
         everything = AclBindingFilter(
-            ResourceType.ANY, anything, ResourcePatternType.ANY, anything, anything, AclOperation.ANY, AclPermissionType.ANY
+            ResourceType.ANY, anything, ResourcePatternType.ANY, whose, anything, AclOperation.ANY, AclPermissionType.ANY
         )
         future: Future[list[AclBinding]] = self._client.describe_acls(everything, request_timeout=_REQUEST_SECONDS)
         try:
@@ -213,7 +215,6 @@ class ClusterAdmin:
             if error.args[0].code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
                 return None
             raise self._explain(error, "ask for the access list") from error
-        wanted = set(principals)
         return frozenset(rule for binding in bindings if binding.principal in wanted for rule in _rules_of(binding))
 
     def _has_authorizer(self, broker: int) -> bool:
