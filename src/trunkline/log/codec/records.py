@@ -6,6 +6,7 @@ records of one origin in one partition; replayed records give the same origin an
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ from trunkline.model.reading import Kind
 EVENT_IDS: Final = "event-ids"
 
 _JSON: Final = -1
+#: First bytes that tell the form: of a frame, of a JSON object.
+_TELLING: Final = (b"\0", b"{")
 
 
 class Gathered(NamedTuple):
@@ -61,12 +64,19 @@ def gather(records: Sequence[StoredRecord], schemas: RegistryClient, kinds: Mapp
     others: defaultdict[int, list[int]] = defaultdict(list)
     blocks: list[StoredRecord] = []
     broken: list[tuple[StoredRecord, str]] = []
+    sure: dict[bytes, int] = {}
     for place, record in enumerate(records):
-        try:
-            form = _form(record)
-        except CorruptData as error:
-            broken.append((record, str(error)))
-            continue
+        start = record.value[:FRAME_BYTES]
+        form = sure.get(start)
+        if form is None:
+            try:
+                form = _form(record)
+            except CorruptData as error:
+                broken.append((record, str(error)))
+                continue
+            # with a whole frame, or the start of an object, nothing behind it makes another form of the record
+            if len(start) == FRAME_BYTES and start[:1] in _TELLING:
+                sure[start] = form
         if form == BLOCK_ID:
             blocks.append(record)
         else:
@@ -131,8 +141,8 @@ def _as_blocks(made: Assembled) -> list[StoredRecord]:
     records = encode_blocks(made.columns, rewritten)
     ids = [b""] * len(records)
     if made.event_ids is not None:
-        for number, identity in zip(made.columns.block.tolist(), made.event_ids, strict=True):
-            ids[number] += identity
+        ends = np.cumsum(np.bincount(made.columns.block, minlength=len(records))).tolist()
+        ids = [b"".join(made.event_ids[start:end]) for start, end in pairwise([0, *ends])]
     return [
         StoredRecord(
             topic=run.first.topic,
