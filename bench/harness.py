@@ -146,6 +146,7 @@ def bench(
     goal: float | None = None,
     runs: int = 5,
     conditions: dict[str, Any] | None = None,
+    warm_up: bool = True,
 ) -> dict[str, Any]:
     """Run a bench and print its JSON object.
 
@@ -156,8 +157,9 @@ def bench(
         peer: name and one run of what we compare with.
         limit: where there is no peer: the rate that the design asks for.
         goal: least ratio (to the peer, or to the limit) that counts as passed; None asks for none.
-        runs: how often each side runs; one more of each goes first and is thrown away.
+        runs: how often each side runs.
         conditions: facts about the load to print along.
+        warm_up: one more run of each goes first and is thrown away.
 
     Returns:
         The object printed, with `passed`.
@@ -165,13 +167,14 @@ def bench(
     around = machine() | (conditions or {})
     mine: list[Run] = []
     theirs: list[Run] = []
-    for turn in range(runs + 1):
+    for turn in range(0 if warm_up else 1, runs + 1):
         mine.append(measure(ours))
         if peer is not None:
             theirs.append(measure(peer[1]))
         beside = f", {peer[0]} {theirs[-1].rate:,.0f}" if peer else ""
         print(f"{name} {'warm-up' if turn == 0 else turn}: {mine[-1].rate:,.0f} {unit}{beside}", file=sys.stderr)
-    del mine[0], theirs[:1]
+    if warm_up:
+        del mine[0], theirs[:1]
     rate = _median([run.rate for run in mine])
     result: dict[str, Any] = {"bench": name, "rate": round(rate, 1), "unit": unit, "peer": peer[0] if peer else None}
     if peer:
