@@ -41,7 +41,15 @@ def list_topics(file: SiteFile, login: Login = "", as_json: AsJson = False) -> N
             emit(row)
         emit({"topics": len(rows), "missing": missing})
         return
-    table = Table(Column("topic", no_wrap=True), "partitions", "records", "bytes", "form", Column("purpose", no_wrap=True, overflow="ellipsis"), box=None)
+    table = Table(
+        Column("topic", no_wrap=True),
+        "partitions",
+        "records",
+        "bytes",
+        "form",
+        Column("purpose", no_wrap=True, overflow="ellipsis"),
+        box=None,
+    )
     for row in rows:
         size = "" if row["bytes"] is None else f"{row['bytes']:,}"
         table.add_row(
