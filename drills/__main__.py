@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7, help="of every fault")
     parser.add_argument("--keep", metavar="DIR", help="keep the drill's files here")
     arguments = parser.parse_args()
+    logging.getLogger("trunkline.kafka").setLevel(logging.CRITICAL)  # brokers are away all the time: that is the drill
     passed = True
     chosen = {arguments.only: {**DRILLS, **KAFKA}[arguments.only]} if arguments.only else KAFKA if arguments.kafka else DRILLS
     for name, drill in chosen.items():
