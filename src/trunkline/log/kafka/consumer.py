@@ -19,6 +19,8 @@ from trunkline.model.errors import Fenced, RetryLater, TrunklineError
 _POLL_BYTES: Final = 16 << 20
 _CHUNK: Final = 1000
 _STEP_SECONDS: Final = 0.1
+_SEEK_SECONDS: Final = 0.005
+_NOT_READ_YET: Final = KafkaError._STATE  # noqa: SLF001 - how the client spells its own errors
 #: How often a transaction is tried again because the group was dealt anew while it ran.
 _TRIES: Final = 5
 
@@ -123,9 +125,21 @@ class KafkaConsumer:
                 continue
             self._drop([at])
             self._next[at] = offset
-            # a partition that was just assigned cannot be sought in yet: taken up anew it begins where it is told
-            self._client.incremental_unassign([ClientPartition(at.topic, at.partition)])
-            self._client.incremental_assign([ClientPartition(at.topic, at.partition, offset)])
+            self._go_to(at, offset)
+
+    def _go_to(self, at: TopicPartition, offset: int) -> None:
+        """Seek in the client. A partition that was just assigned is not read yet for a moment, and then cannot be sought in.
+
+        The assignment itself is left alone: changed while the group is being dealt anew, it keeps a partition from ever being given away.
+        """
+        deadline = time.monotonic() + self._connection.timeout
+        while True:
+            try:
+                return self._client.seek(ClientPartition(at.topic, at.partition, offset))
+            except KafkaException as error:
+                if code_of(error).code() != _NOT_READ_YET or time.monotonic() >= deadline:
+                    raise self._explain(error, f"go to offset {offset} of {at.topic}/{at.partition}", at.topic) from error
+            time.sleep(_SEEK_SECONDS)
 
     def assignment(self) -> set[TopicPartition]:
         """Return the partitions that this member reads now; it changes in `poll` only."""
