@@ -20,6 +20,8 @@ from bench.peers import table
 from trunkline.historian.server import EmbeddedServer
 
 _PATIENCE: Final = 60.0
+#: Blocks fill a flush long before; only the end of the load, which is less than a flush, would wait for the default of 2 s.
+TAIL_SECONDS: Final = 0.1
 
 COUNT: Final = "SELECT count(*) FROM historian.unpacked"
 PREPARE: Final = f"""
@@ -53,7 +55,16 @@ class Took(NamedTuple):
     flushes: int
 
 
-def run(server: EmbeddedServer, bootstrap: str, readings: int, *, members: int = 1, layout: str = "gateway", partitions: int = 6) -> Took:
+def run(
+    server: EmbeddedServer,
+    bootstrap: str,
+    readings: int,
+    *,
+    members: int = 1,
+    layout: str = "gateway",
+    partitions: int = 6,
+    flush_seconds: float = TAIL_SECONDS,
+) -> Took:
     """Store a topic in a new database with so many processes; see that every reading is there, by count.
 
     Raises:
@@ -69,6 +80,7 @@ def run(server: EmbeddedServer, bootstrap: str, readings: int, *, members: int =
         processes = []
         for number in range(members):
             command = [sys.executable, "-m", "bench.peers.historian", bootstrap, layout, str(partitions), f"historian-{number}", conninfo]
+            command.append(str(flush_seconds))
             process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
             stack.callback(process.terminate)
             threading.Thread(target=_listen, args=(number, process, told), daemon=True).start()
