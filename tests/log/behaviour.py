@@ -117,6 +117,15 @@ class LogBehaviour:
             log.consumer("g", ["nosuch"], "worker-0")
         assert everything(log, "a") == {}
 
+    def test_a_topic_has_an_identity(self, engine: Engine, log: Log) -> None:
+        """Positions kept elsewhere are positions in one log: whoever keeps them can tell."""
+        log.create([Topic("a"), Topic("b")])
+        other = engine.open()
+        assert log.identity("a") == other.identity("a") != ""
+        other.close()
+        with pytest.raises(Misconfigured, match="nosuch"):
+            log.identity("nosuch")
+
     # ------------------------------------------------------------------ append and read
 
     def test_a_record_comes_back_as_it_went(self, log: Log) -> None:

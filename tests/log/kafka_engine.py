@@ -28,6 +28,9 @@ class Prefixed:
             if name.startswith(self.prefix)
         }
 
+    def identity(self, topic: str) -> str:
+        return self.log.identity(self.prefix + topic)
+
     def append(self, topic: str, records: Sequence[Record], *, atomic: bool = True) -> Positions:
         return self._strip(self.log.append(self.prefix + topic, records, atomic=atomic))
 

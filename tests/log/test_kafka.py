@@ -93,6 +93,16 @@ def test_partitions_added_by_somebody_else_are_refused(plain: KafkaLog, admin: A
         assert all(partition_of(record.key or b"", 2) == partition for record in records)
 
 
+def test_a_topic_made_anew_is_another_one(plain: KafkaLog, admin: AdminClient, topic_prefix: str) -> None:
+    name = f"{topic_prefix}a"
+    plain.create([Topic(name)])
+    before = plain.identity(name)
+    admin.delete_topics([name])[name].result()
+    eventually(lambda: name not in admin.list_topics(timeout=10).topics)
+    plain.create([Topic(name)])
+    assert plain.identity(name) != before
+
+
 def test_a_topic_that_vanishes_is_a_misconfiguration(plain: KafkaLog, admin: AdminClient, topic_prefix: str) -> None:
     name = f"{topic_prefix}a"
     plain.create([Topic(name)])

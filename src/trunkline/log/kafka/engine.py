@@ -43,7 +43,8 @@ class KafkaLog:
         try:
             self._admin = AdminClient(self._connection.of_client())
         except KafkaException as error:
-            raise self._connection.explain(error, "set up the connection to Kafka") from error
+            mend = "look at the PEM files of 'log.security': certificates, and a key without a passphrase"
+            raise Misconfigured(f"the connection to Kafka cannot be set up: {error.args[0].str()}: {mend}") from error
         self._catalogue = Catalogue(self._connection, self._admin)
         self._reader = Reader(self._connection, self._admin)
         self._committed = Committed(self._connection)
@@ -70,6 +71,10 @@ class KafkaLog:
     def topics(self) -> dict[str, Topic]:
         """Return every topic by name; retention is None as well where this principal may not see it."""
         return self._catalogue.topics()
+
+    def identity(self, topic: str) -> str:
+        """Return the topic's id (KIP-516); see the port. Raises Misconfigured, RetryLater."""
+        return self._catalogue.identity(topic)
 
     # ------------------------------------------------------------------ appending
 

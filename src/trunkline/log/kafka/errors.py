@@ -145,6 +145,8 @@ def explain(
         meaning = f"Kafka has no topic {resource!r}: create it ('trunkline topics apply' creates those of this site)"
     elif code == KafkaError.MSG_SIZE_TOO_LARGE:
         kind, meaning = Rejected, f"a record is larger than topic {resource!r} takes"
+    elif code == KafkaError.INVALID_SESSION_TIMEOUT:
+        kind, meaning = Misconfigured, "the brokers do not allow this 'log.session_seconds': use 6 or more, or change their limits"
     elif was_replaced(found):
         kind, meaning = Fenced, f"another holder took over {resource or 'this name'}"
     elif code in AWAY:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.kafka.errors import HOPELESS, explain
-from trunkline.model.errors import TrunklineError
+from trunkline.model.errors import NotConnected, TrunklineError
 
 __all__ = ["CONSUMING", "PRODUCING", "Connection", "Settings", "client_settings", "explain"]
 
@@ -126,4 +126,8 @@ class Connection:
 
     def explain(self, error: KafkaError | KafkaException, doing: str = "", resource: str = "") -> TrunklineError:
         """Return what to raise; see `trunkline.log.kafka.errors.explain`."""
-        return explain(error, doing=doing, resource=resource, principal=self.principal, fault=self._fault)
+        found = explain(error, doing=doing, resource=resource, principal=self.principal, fault=self._fault)
+        if isinstance(found, NotConnected) and "security.protocol" not in self.settings:
+            # a broker that expects TLS hangs up without a word
+            return NotConnected(f"{found}; this is a client in plain text: brokers that expect TLS need a 'log.security' section")
+        return found
