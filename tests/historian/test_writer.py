@@ -107,6 +107,20 @@ def test_a_zombie_writer_is_fenced(conninfo: str) -> None:
         assert len(stored_times(reader, "A")) == 10
 
 
+def test_positions_in_another_log_are_not_taken_for_this_one(conninfo: str) -> None:
+    """PD-21: a site that moves to another log, or whose topics were made anew, loses nothing behind a position that means nothing."""
+    edge = Edge()
+    with Writer(conninfo) as writer, Reader(conninfo) as reader:
+        assert writer.take_over([PLACE], {TOPIC: "journal"}) == {PLACE: 0}
+        writer.write(flush_of([edge.block(ramp("A", 5))]))
+        assert writer.take_over([PLACE], {TOPIC: "journal"}) == {PLACE: 1}
+        assert writer.take_over([PLACE], {TOPIC: "kafka"}) == {PLACE: 0}
+        assert writer.write(flush_of(edge.records)).repeats == 5
+        assert writer.take_over([PLACE], {TOPIC: "kafka"}) == {PLACE: 1}
+        assert writer.take_over([PLACE]) == {PLACE: 1}
+        assert len(stored_times(reader, "A")) == 5
+
+
 def test_a_taker_over_waits_for_a_flush_under_way(conninfo: str) -> None:
     """PD-21: the flush is either wholly before the take-over, and its positions are returned, or fenced."""
     with Writer(conninfo) as old, psycopg.connect(conninfo) as other:

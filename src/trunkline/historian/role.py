@@ -174,7 +174,8 @@ class _Loop:
         self._gathering.clear()
         for wait in self._attempts():
             try:
-                self._consumer.seek(self._writer.take_over(assigned))
+                identities = {topic: self._log.identity(topic) for topic in {at.topic for at in assigned}}
+                self._consumer.seek(self._writer.take_over(assigned, identities))
             except RetryLater as error:
                 self._wait(wait, error)
             else:

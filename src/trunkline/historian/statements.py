@@ -4,9 +4,13 @@ from typing import Final
 
 from trunkline.historian.segments import COPY_COLUMNS
 
+#: A position in another log, or in a topic that was made anew, means nothing here: reading begins at the start, and coverage drops repeats.
 TAKE_OVER: Final = """
-    INSERT INTO position (topic, partition) VALUES (%s, %s)
-    ON CONFLICT (topic, partition) DO UPDATE SET epoch = position.epoch + 1
+    INSERT INTO position AS p (topic, partition, log) VALUES (%s, %s, %s)
+    ON CONFLICT (topic, partition) DO UPDATE SET
+        epoch = p.epoch + 1,
+        next_offset = CASE WHEN p.log IS NULL OR excluded.log IS NULL OR p.log = excluded.log THEN p.next_offset ELSE 0 END,
+        log = coalesce(excluded.log, p.log)
     RETURNING next_offset, epoch
 """
 READ_POSITION: Final = "SELECT next_offset, epoch FROM position WHERE topic = %s AND partition = %s"

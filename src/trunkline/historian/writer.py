@@ -71,10 +71,14 @@ class Writer:
         """Journal positions whose records are committed, of the partitions taken over. Not to be changed."""
         return self._coverage
 
-    def take_over(self, partitions: Collection[TopicPartition]) -> Positions:
+    def take_over(self, partitions: Collection[TopicPartition], identities: Mapping[str, str] | None = None) -> Positions:
         """Become the writer of these partitions and of no others; return where to read on.
 
         Whoever wrote them before is fenced from now on. Partitions written before and not among these belong to somebody else now.
+
+        Args:
+            partitions: what to take over.
+            identities: of the topics in their log; a topic whose identity changed is read from its start.
 
         Raises:
             RetryLater: PostgreSQL is unable now; the same call may succeed later.
@@ -83,11 +87,12 @@ class Writer:
         self._coverage.clear()
         self._in_doubt = None
         connection = self._connected()
+        known = identities or {}
         positions: Positions = {}
         with self._dropping_the_connection(), translated():
             for place in sorted(partitions):
                 with connection.transaction():
-                    row = connection.execute(statements.TAKE_OVER, place).fetchone()
+                    row = connection.execute(statements.TAKE_OVER, (*place, known.get(place.topic))).fetchone()
                 assert row is not None, "INSERT ... DO UPDATE returns its row"
                 positions[place], self._epochs[place] = row
                 self._read_coverage(connection, place)

@@ -134,6 +134,13 @@ class Log(Protocol):
         """Return every topic by name."""
         ...
 
+    def identity(self, topic: str) -> str:
+        """Return what tells this topic from any other of its name: one made anew, or one in another log.
+
+        Positions that are kept elsewhere mean something only together with it. Raises Misconfigured when there is no such topic.
+        """
+        ...
+
     def append(self, topic: str, records: Sequence[Record], *, atomic: bool = True) -> Positions:
         """Append durably, all or none; return the next offset of each partition touched.
 

@@ -62,6 +62,11 @@ class Journal:
 
     # ------------------------------------------------------------------ topics
 
+    def identity(self, topic: str) -> str:
+        """Return the journal's id: its topics are never made anew; see the port."""
+        self._place(topic)
+        return self.id
+
     def create(self, topics: Iterable[Topic]) -> None:
         """Create what is missing and take over new retention. Raises Misconfigured if a partition count differs (PD-18)."""
         wanted = list(topics)

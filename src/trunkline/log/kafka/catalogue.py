@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from trunkline.log.kafka.errors import answer
@@ -72,6 +72,15 @@ class Catalogue:
             said = self._configs([topic]).get(topic, {}).get("max.message.bytes")
             self._limits[topic] = min(MAX_RECORD_BYTES, int(said) - _BATCH_BYTES) if said else MAX_RECORD_BYTES
         return self._limits[topic]
+
+    def identity(self, topic: str) -> str:
+        """Return the id that the cluster gave the topic when it was created. Raises Misconfigured, RetryLater."""
+        self.partitions([topic])
+        asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._connection.timeout)
+        try:
+            return str(answer(asked[topic]).topic_id)
+        except KafkaException as error:
+            raise self._connection.explain(error, f"ask for topic {topic}", topic) from error
 
     def forget(self, topic: str) -> None:
         """Look again at the next use: the broker refused what was known."""
