@@ -68,6 +68,7 @@ lint: $(STAMPS)/dev ## style, types, layers, generated pages
 	$(PY) tools/plugin_docs.py --check
 	$(PY) -m trunkline.api.openapi --check
 	$(PY) -m trunkline.config.reference --check
+	$(PY) -m trunkline.log.reference --check
 
 ui-test: $(STAMPS)/ui ## types, style and unit tests of the page
 	cd ui && $(NODE_PATH_FIRST) npm run --silent typecheck && $(NODE_PATH_FIRST) npm run --silent lint && $(NODE_PATH_FIRST) npm test --silent
@@ -93,6 +94,7 @@ drills-kafka: $(STAMPS)/dev $(STAMPS)/kafka ## the same on three secured brokers
 docs: $(STAMPS)/dev ## generated pages
 	$(PY) tools/plugin_docs.py
 	$(PY) -m trunkline.config.reference
+	$(PY) -m trunkline.log.reference
 	$(PY) -m trunkline.api.openapi
 	$(PY) tools/requirements_page.py
 
