@@ -40,7 +40,8 @@ def expect(conninfo: str, readings: int) -> None:
 
 def compare(conninfo: str, csv: Path) -> None:
     """Compare the table with the CSV file, reading by reading. Raises RuntimeError when one differs."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with psycopg.connect(conninfo, autocommit=True, options="-c work_mem=256MB") as connection:
+        connection.execute(f"ANALYZE {TABLE}")
         connection.execute(f"CREATE TABLE peer.reference (LIKE {TABLE})")
         load(connection, "peer.reference", csv)
         equal = connection.execute(f"SELECT count(*), (SELECT count(*) FROM peer.reference) FROM {TABLE} JOIN {_SAME}").fetchone()
