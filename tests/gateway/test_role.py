@@ -182,6 +182,8 @@ def test_one_bad_source_slows_no_other_and_is_shown(file: Path, site_log: Journa
         text = answer.read().decode()
     assert 'adapter_readings_total{pipeline_id="sim"}' in text
     assert "# HELP adapter_errors_total" in text
+    for sample in ('append_seconds{quantile="0.99"}', "append_seconds_count", 'forwarded_records_total{topic="telemetry.raw"}'):
+        assert f"trunkline_edge_{sample} " in text
     status = until(lambda: newest_status(site_log))
     states = {source.id: source.state for source in status.sources}
     assert states["sim"] == "connected"

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from trunkline.gateway.deliveries import Deliveries
 from trunkline.ledger.status import GatewayStatus
 
 HealthReport = Callable[[], dict[str, Any]]
@@ -20,8 +21,9 @@ HealthReport = Callable[[], dict[str, Any]]
 class StatusCollector(Collector):
     """Gateway status as Prometheus metrics; the names of W-53 for sources, `trunkline_` for the rest."""
 
-    def __init__(self, status: Callable[[], GatewayStatus]) -> None:
+    def __init__(self, status: Callable[[], GatewayStatus], deliveries: Deliveries) -> None:
         self._status = status
+        self._deliveries = deliveries
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of one scrape."""
@@ -48,6 +50,7 @@ class StatusCollector(Collector):
         for key, count in sorted(totals.items()):
             ledger.add_metric(list(key), count)
         yield ledger
+        yield from self._deliveries.metrics()
 
 
 class AdminServer:

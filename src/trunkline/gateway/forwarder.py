@@ -9,12 +9,14 @@ site log refuses for its own sake is tried on the ladder of P-63 and set aside a
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
+from trunkline.gateway.deliveries import Deliveries
 from trunkline.gateway.edge import FORWARDED, tally_key
 from trunkline.gateway.outbox import LADDER, Lane, Outbox, Poison
 from trunkline.log.codec.head import BACKLOG, HEADER, decode_head
@@ -64,6 +66,7 @@ class Forwarder:
         self.link_since = clock()
         self.link_error: str | None = "not tried yet"
         self.forwarded_records = 0
+        self.deliveries = Deliveries()
         self._thread = threading.Thread(target=self.run, name="forwarder", daemon=True)
 
     def start(self) -> None:
@@ -227,8 +230,10 @@ class Forwarder:
         accepted = list(records)
         mark = ((BACKLOG, b"1"),) if backlog else ()
         while accepted:
+            began = time.perf_counter()
             try:
                 site.append(topic, [_copy(record, mark) for record in accepted], atomic=False)
+                self.deliveries.note(topic, len(accepted), sum(len(record.value) for record in accepted), time.perf_counter() - began)
                 break
             except Rejected as refusal:
                 bad = {accepted[row].offset: accepted[row] for row in refusal.rows} or {one.offset: one for one in accepted}

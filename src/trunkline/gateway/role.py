@@ -63,7 +63,7 @@ class Gateway:
         confirmed = Confirmed(self._journal, layout)
         self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed)
         self.reporter = Reporter(site, layout, self.status, confirmed.learn)
-        self.admin = AdminServer(config.admin_port, self.health, StatusCollector(self.status))
+        self.admin = AdminServer(config.admin_port, self.health, StatusCollector(self.status, self.forwarder.deliveries))
         self.runners: list[SourceRunner] = []
         for section in sources:
             if section.enabled:
