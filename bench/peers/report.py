@@ -22,7 +22,7 @@ WAYS: Final = {
     "path.kafka.blocks": "Trunkline, blocks, one process",
     "path.kafka.single2": "Trunkline, single Avro records, two processes",
     "path.kafka.single": "Trunkline, single Avro records, one process",
-    "path.kafka.isa95": "Trunkline, isa95 envelopes as JSON, event ids kept",
+    "path.kafka.isa95": "Trunkline, isa95 envelopes as JSON",
     "psql-copy": "psql \\copy of a file: no Kafka, no positions",
     "debezium-jdbc": "Kafka Connect, Debezium JDBC sink",
     "tutorial": "tutorial's consumer, executemany",
