@@ -7,6 +7,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from trunkline.cli.kafka_health import kafka_away, kafka_health, show_kafka
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.wiring import historian_reader, site_log
 from trunkline.config.loading import Site, load
@@ -71,6 +72,16 @@ def site_log_damage(site: Site) -> list[str]:
     return [f"{one.topic}/{one.partition}@{one.first} to {one.next - 1}" for one in lost]
 
 
+def _told_by_log(site: Site, *, in_trouble: bool) -> tuple[dict[str, GatewayStatus], dict[str, int], list[str], list[str]]:
+    """Return gateways, records behind, damage, and why these cannot be read: no news of a cluster that is known to be in trouble."""
+    try:
+        return gateway_statuses(site), records_behind(site), site_log_damage(site), []
+    except (RetryLater, Misconfigured) as error:
+        if not in_trouble:
+            raise
+        return {}, {}, [], [f"site log: {error}"]
+
+
 def history_problem(site: Site) -> str | None:
     """Return why the historian's database cannot be read, or None."""
     try:
@@ -86,9 +97,9 @@ def status(file: SiteFile, as_json: AsJson = False) -> None:
     try:
         site = load(file)
         roles = read_status(run_directory(site.data_dir))
-        gateways = gateway_statuses(site)
-        behind = records_behind(site)
-        damaged = site_log_damage(site)
+        kafka = kafka_health(site)
+        trouble = kafka_away(kafka) if kafka else []
+        gateways, behind, damaged, unread = _told_by_log(site, in_trouble=bool(trouble))
     except Misconfigured as error:
         fail(str(error), 2)
     except RetryLater as error:
@@ -97,6 +108,7 @@ def status(file: SiteFile, as_json: AsJson = False) -> None:
     history = history_problem(site) if runs else None
     away = [role.role for role in roles.roles if role.state != "running"] if roles and runs else ["supervisor"]
     away += [f"history: {history}"] if history else []
+    away += trouble + unread
     away += [f"records of the site log, lost to damage: {place}" for place in damaged]
     away += _unheard(site, gateways)
     away += [f"{name}/{source.id}" for name, one in gateways.items() for source in one.sources if source.state != "connected"]
@@ -106,10 +118,14 @@ def status(file: SiteFile, as_json: AsJson = False) -> None:
             told: dict[str, Any] = msgspec.to_builtins(one)
             emit({"gateway": name, **{key: told[key] for key in ("at_us", "sources", "buffer", "link")}})
         words = {"behind": behind, "history": history, "away": away, "passed": not away}
-        emit({"roles": msgspec.to_builtins(roles.roles) if roles else [], **words})
+        cluster = {"kafka": msgspec.to_builtins(kafka, str_keys=True)} if kafka else {}
+        emit({"roles": msgspec.to_builtins(roles.roles) if roles else [], **cluster, **words})
     else:
         _show(roles.roles if roles else [], gateways)
-        people.print(", ".join(f"{group} is {count:,} records behind" for group, count in behind.items()))
+        if behind:
+            people.print(", ".join(f"{group} is {count:,} records behind" for group, count in behind.items()))
+        if kafka:
+            show_kafka(kafka)
         if away:
             people.print(f"[bold yellow]away:[/] {plain(', '.join(away))}", soft_wrap=True)
     raise typer.Exit(1 if away else 0)
