@@ -10,7 +10,7 @@ from trunkline.config.site import ValidationConfig
 from trunkline.config.tags import TagConfig
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.events import decode_event, encode_event
-from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
+from trunkline.log.codec.head import BACKLOG, HEADER, BlockHead, Tally, decode_head, encode_head
 from trunkline.log.codec.schemas import FRAME_BYTES, PARSED, SINGLE_ID
 from trunkline.log.codec.writer import TagSlot, write_blocks
 from trunkline.log.port import Record, StoredRecord
@@ -114,6 +114,14 @@ def test_refused_readings_become_dead_letters_with_their_original(tag: str, valu
     assert (head.lo, head.hi) == (0, 2)
     assert sum(one.rejected for one in head.tallies) == 1
     assert head.readings == 1
+
+
+def test_a_block_that_is_written_anew_keeps_its_other_headers() -> None:
+    """A mark of backlog tells readers of the clean topic what live data may have overtaken, whether a reading was taken out or not."""
+    record = Feed().block((FLOW, 10.0, 0, 0), (FLOW, 500.5, 1, 0))
+    out = step().process([record._replace(headers=(*record.headers, (BACKLOG, b"1")))])
+    (clean,) = out[CLEAN]
+    assert [name for name, _ in clean.headers] == [HEADER, BACKLOG]
 
 
 def test_bounds_are_inclusive() -> None:

@@ -182,9 +182,10 @@ class ValidateStep:
         made = codec.encode_blocks(kept, blocks)
         changed = {one.number: block._replace(timestamp=records[one.number].timestamp) for one, block in zip(blocks, made, strict=True)}
         for number, block in changed.items():
+            extra = tuple(one for one in records[number].headers if one[0] not in {HEADER, EVENT_IDS})
             if ids := records[number].header(EVENT_IDS):
-                left = ids_left(ids, ~gone[columns.block == number])
-                changed[number] = block._replace(headers=(*block.headers, (EVENT_IDS, left)))
+                extra = (*extra, (EVENT_IDS, ids_left(ids, ~gone[columns.block == number])))
+            changed[number] = block._replace(headers=(*block.headers, *extra))
         return changed
 
     def _rejected(self, columns: Columns, position: int, reason: str, record: StoredRecord, out: Outputs) -> None:
