@@ -165,6 +165,7 @@ export function status() {
       buffer: { waiting: 112, bytes: 18_400_000, oldest_waiting_us: at - 400_000, max_bytes: 1024 ** 3 },
       link: { state: 'up', since_us: startedAt, error: null },
     }],
+    kafka: null,
   };
 }
 

@@ -1,4 +1,4 @@
-"""The state of roles and gateways: what the supervisor wrote, and what gateways reported."""
+"""The state of roles, gateways and brokers: what the supervisor wrote, gateways reported, and was seen of the cluster."""
 
 import logging
 from pathlib import Path
@@ -20,11 +20,16 @@ class _Roles(msgspec.Struct):
 
 
 class Board:
-    """Newest state of every part. Gateways are told to it by one thread and asked for by another."""
+    """Newest state of every part. Gateways are told to it by one thread and asked for by another.
+
+    Attributes:
+        kafka: what was last seen of the cluster behind the site log; None before the first look, and while the log is embedded.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self._file = data_dir / SUPERVISOR_FILE
         self._gateways: dict[str, GatewayStatus] = {}
+        self.kafka: dict[str, Any] | None = None
 
     def gateway(self, status: GatewayStatus) -> None:
         """Take over a gateway's report unless a newer one is known."""
@@ -54,5 +59,5 @@ class Board:
             return []
 
     def status(self) -> dict[str, Any]:
-        """Return both, as GET /status tells them."""
-        return {"roles": self.roles(), "gateways": self.gateways()}
+        """Return everything, as GET /status tells it."""
+        return {"roles": self.roles(), "gateways": self.gateways(), "kafka": self.kafka}

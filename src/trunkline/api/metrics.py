@@ -1,4 +1,7 @@
-"""Figures about the API itself, in the Prometheus text format."""
+"""Figures about the API itself and the cluster that it looks at, in the Prometheus text format."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -27,6 +30,27 @@ class Metrics:
         self.readings = Counter("trunkline_api_live_readings", "readings taken from the site log", registry=self._registry)
         self.damaged = Counter("trunkline_api_live_damaged_records", "records of the log that could not be read", registry=self._registry)
         self.delay = Gauge("trunkline_api_live_delay_seconds", "age of the newest reading when it became visible", registry=self._registry)
+        self._brokers = Gauge("trunkline_kafka_brokers", "brokers in the cluster", ("state",), registry=self._registry)
+        self._partitions = Gauge("trunkline_kafka_partitions", "partitions of the site in trouble", ("state",), registry=self._registry)
+        self._behind = Gauge(
+            "trunkline_kafka_behind_records", "records a group has yet to read", ("group", "topic"), registry=self._registry
+        )
+        self._kept = Gauge("trunkline_kafka_records", "records kept", ("topic",), registry=self._registry)
+        self._rate = Gauge("trunkline_kafka_records_per_second", "records appended in the last minute", ("topic",), registry=self._registry)
+
+    def kafka(self, seen: Mapping[str, Any]) -> None:
+        """Take over a look at the cluster; what could not be asked has no figure until it can be."""
+        for gauge in (self._behind, self._kept, self._rate):
+            gauge.clear()
+        self._brokers.labels("up").set(len(seen["brokers"]))
+        self._brokers.labels("away").set(len(seen["brokers_away"]))
+        for state in ("under_replicated", "under_min_isr", "offline"):
+            self._partitions.labels(state).set(len(seen[state]))
+        for topic in seen["topics"]:
+            self._kept.labels(topic["topic"]).set(topic["records"])
+            self._rate.labels(topic["topic"]).set(topic["records_per_s"])
+        for one in seen["groups"]:
+            self._behind.labels(one["group"], one["topic"]).set(one["behind"])
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer."""

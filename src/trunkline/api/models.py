@@ -95,11 +95,44 @@ class GatewayInfo(BaseModel):
     link: LinkInfo
 
 
+class KafkaTopicInfo(BaseModel):
+    """A topic of the site."""
+
+    topic: str
+    partitions: int
+    records: int = Field(description="records kept")
+    records_per_s: float = Field(description="appended in the last minute")
+
+
+class KafkaGroupInfo(BaseModel):
+    """How far a step is with a topic."""
+
+    group: str
+    topic: str
+    behind: int = Field(description="records that it has yet to read")
+
+
+class KafkaInfo(BaseModel):
+    """The cluster behind the site log, as far as the API's principal may see it. Partitions are written topic/number."""
+
+    at_us: int = Field(description=f"when it was looked at, {_TIME}")
+    brokers: list[int] = Field(description="ids of those in the cluster")
+    brokers_away: list[int] = Field(description="ids of those that hold copies and are not in the cluster")
+    partitions: int = Field(description="how many were looked at")
+    under_replicated: list[str] = Field(description="a copy is behind or away")
+    under_min_isr: list[str] = Field(description="too few copies keep up: writes are refused")
+    offline: list[str] = Field(description="no copy serves")
+    topics: list[KafkaTopicInfo]
+    groups: list[KafkaGroupInfo]
+    faults: list[str] = Field(description="what could not be asked, and why")
+
+
 class StatusInfo(BaseModel):
-    """Processes and gateways."""
+    """Processes, gateways and brokers."""
 
     roles: list[RoleInfo]
     gateways: list[GatewayInfo]
+    kafka: KafkaInfo | None = Field(description="null with the embedded log, and before the first look")
 
 
 class TagInfo(BaseModel):

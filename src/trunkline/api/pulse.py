@@ -1,4 +1,4 @@
-"""What goes on without being asked: the live tail, the first values from history, and regular notices to live clients."""
+"""What goes on without being asked: the live tail, first values from history, looks at the brokers, regular notices to live clients."""
 
 import asyncio
 import logging
@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from trunkline.api.accounts import account
+from trunkline.api.cluster import ClusterWatch
 from trunkline.api.live.cache import LiveValue
 from trunkline.api.live.tail import Tail
 from trunkline.api.services import Services
@@ -28,13 +29,14 @@ class Pulse:
         self._services = services
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._cluster = ClusterWatch(services.site, services.board, services.metrics)
         self._tail = Tail(services.log, services.layout, self._values, services.board.gateway, self._log_state)
 
     async def start(self) -> None:
         """Start everything."""
         self._loop = asyncio.get_running_loop()
         self._tail.start()
-        self._tasks = [asyncio.create_task(work) for work in (self._seed(), self._tell_status(), self._tell_ledger())]
+        self._tasks = [asyncio.create_task(work) for work in (self._seed(), self._tell_status(), self._tell_ledger(), self._cluster.run())]
 
     async def stop(self) -> None:
         """Stop everything and wait for it."""

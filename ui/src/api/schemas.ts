@@ -88,6 +88,29 @@ export interface components {
             /** @enum {string} */
             status: "ok" | "degraded";
         };
+        KafkaGroupInfo: {
+            behind: number;
+            group: string;
+            topic: string;
+        };
+        KafkaInfo: {
+            at_us: number;
+            brokers: number[];
+            brokers_away: number[];
+            faults: string[];
+            groups: components["schemas"]["KafkaGroupInfo"][];
+            offline: string[];
+            partitions: number;
+            topics: components["schemas"]["KafkaTopicInfo"][];
+            under_min_isr: string[];
+            under_replicated: string[];
+        };
+        KafkaTopicInfo: {
+            partitions: number;
+            records: number;
+            records_per_s: number;
+            topic: string;
+        };
         Latest: {
             values: components["schemas"]["LiveInfo"][];
         };
@@ -230,6 +253,7 @@ export interface components {
         };
         StatusInfo: {
             gateways: components["schemas"]["GatewayInfo"][];
+            kafka: components["schemas"]["KafkaInfo"] | null;
             roles: components["schemas"]["RoleInfo"][];
         };
         TagInfo: {

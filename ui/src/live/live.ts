@@ -26,7 +26,7 @@ function onFrame(frame: ServerFrame): void {
       live.accept(frame.values);
       break;
     case 'status': {
-      const status: Status = { roles: frame.roles, gateways: frame.gateways };
+      const status: Status = { roles: frame.roles, gateways: frame.gateways, kafka: frame.kafka };
       queryClient.setQueryData(keys.status, status);
       break;
     }

@@ -33,9 +33,9 @@ async def site(found: ServicesDep) -> SiteInfo:
     )
 
 
-@router.get("/status", summary="State of processes and gateways", response_model=StatusInfo)
+@router.get("/status", summary="State of processes, gateways and brokers", response_model=StatusInfo)
 def status(found: ServicesDep) -> Response:
-    """Return the state of every role, and what each gateway last reported."""
+    """Return the state of every role, what each gateway last reported, and what was last seen of the Kafka cluster."""
     return answer(found.board.status())
 
 

@@ -11,6 +11,7 @@ import { StateText } from '~/components/StateText';
 import { formatBytes, formatCount, formatPercent, formatRate, UNKNOWN } from '~/format/number';
 import { formatAge, formatSpan } from '~/format/time';
 import { useNow } from '~/live/clock';
+import { KafkaPanel } from './KafkaPanel';
 import styles from './SourcesPage.module.css';
 
 function Since({ us }: { us: number }) {
@@ -78,6 +79,7 @@ export function SourcesPage() {
             file and start it with <code>trunkline up site.yaml</code>; <code>trunkline doctor</code> says what is missing.
           </EmptyState>
         )}
+        {data?.kafka && <KafkaPanel kafka={data.kafka} />}
         {data && data.roles.length > 0 && (
           <Panel title="Role processes" flush>
             <PlainTable label="Role processes" columns={ROLE_COLUMNS} rows={data.roles} rowKey={(row) => `${row.role} ${row.pid ?? ''}`} />
