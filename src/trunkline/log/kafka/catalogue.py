@@ -51,6 +51,7 @@ class Catalogue:
         self._admin = admin
         self._lock = threading.Lock()
         self._partitions: dict[str, int] = {}
+        self._leaderless: set[str] = set()
         self._limits: dict[str, int] = {}
 
     def partitions(self, topics: Iterable[str]) -> dict[str, int]:
@@ -58,6 +59,8 @@ class Catalogue:
         wanted = set(topics)
         if not wanted <= self._partitions.keys():
             self._look()
+        if waiting := sorted(wanted & self._leaderless - self._partitions.keys()):
+            raise NotConnected(f"topic {waiting[0]!r} of Kafka has a partition without a leader: too few brokers are there")
         if missing := sorted(wanted - self._partitions.keys()):
             names = ", ".join(sorted(self._partitions)) or "none"
             raise Misconfigured(
@@ -189,12 +192,10 @@ class Catalogue:
         except KafkaException as error:
             raise self._explain(error, "ask for the topics") from error
         self._connection.well()
-        counts = {
-            name: len(found.partitions)
-            for name, found in listed.items()
-            if not name.startswith("__") and found.error is None and all(one.leader >= 0 for one in found.partitions.values())
-        }
+        there = {name: one.partitions for name, one in listed.items() if not name.startswith("__") and one.error is None}
+        counts = {name: len(found) for name, found in there.items() if all(one.leader >= 0 for one in found.values())}
         with self._lock:
+            self._leaderless = there.keys() - counts.keys()
             # a count known stays: keys must go on to the partition they have, whatever was added meanwhile (PD-18)
             self._partitions = {**counts, **{name: count for name, count in self._partitions.items() if name in listed}}
         return counts

@@ -10,6 +10,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
+from trunkline.log.kafka.bounded import LeftBehind, bounded
 from trunkline.log.kafka.errors import AWAY, code_of
 from trunkline.log.kafka.settings import Connection, Settings
 from trunkline.log.port import Positions, TopicPartition
@@ -60,7 +61,11 @@ class Committed:
             client = self._clients[group, isolation] = Consumer(self._connection.of_client(settings))
             # once it is connected it finds the group's coordinator at once, otherwise half a second later
             client.list_topics(timeout=self._connection.timeout)
-        found = client.committed(wanted, timeout=wait)
+        try:
+            found = bounded(lambda seconds: client.committed(wanted, timeout=seconds), wait)
+        except LeftBehind:
+            del self._clients[group, isolation]
+            raise
         for one in found:
             if one.error is not None:
                 raise KafkaException(one.error)

@@ -8,6 +8,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as ClientPartition
 
+from trunkline.log.kafka.bounded import LeftBehind, bounded
 from trunkline.log.kafka.errors import code_of
 from trunkline.log.kafka.records import Outgoing
 from trunkline.log.kafka.settings import PRODUCING, Connection, Settings
@@ -143,6 +144,9 @@ class Transactor:
                 offsets = [ClientPartition(at.topic, at.partition, offset) for at, offset in positions.items()]
                 metadata = member.consumer_group_metadata()
                 _until(deadline, lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait))
+        except LeftBehind as error:
+            self.close()
+            raise Interrupted(code_of(error), stored=False) from error
         except KafkaException as error:
             raise self._abort(producer, code_of(error), deadline) from error
         try:
@@ -173,10 +177,12 @@ class Transactor:
 
 
 def _until(deadline: float, call: Callable[[float], object]) -> None:
-    """Repeat what the client says may be repeated until the deadline. Raises KafkaException."""
+    """Repeat what the client says may be repeated until the deadline. Raises KafkaException, LeftBehind."""
     while True:
         try:
-            call(max(0.0, deadline - time.monotonic()))
+            bounded(call, max(0.0, deadline - time.monotonic()))
+        except LeftBehind:
+            raise
         except KafkaException as error:
             if not code_of(error).retriable() or time.monotonic() >= deadline:
                 raise
