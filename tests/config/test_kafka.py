@@ -90,6 +90,11 @@ def test_files_that_are_missing_are_told_before_the_start(site_file: SiteWriter)
     assert "no such file" in problem.message
 
 
+def test_a_number_out_of_a_few_is_told_which(site_file: SiteWriter) -> None:
+    (problem,) = check(site_file("site: a\nlab: {kafka_brokers: 2}\n"))
+    assert problem.mend == "allowed are: 0, 1, 3"
+
+
 BROKERS = "site: a\nlog: {{engine: kafka, bootstrap: '{bootstrap}', {how}}}\nlab: {{kafka_brokers: {brokers}}}\n"
 OPEN = "insecure: true"
 SECURED = "security: {username: site, password: '${env:A}'}"

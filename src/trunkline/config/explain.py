@@ -79,7 +79,8 @@ def _shown(value: object, location: Location) -> str:
 
 
 def _choice(error: ErrorDetails, location: Location) -> tuple[str, str]:
-    allowed = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+    expected = str(error.get("ctx", {}).get("expected", ""))
+    allowed = re.findall(r"'([^']*)'", expected) or re.findall(r"-?\d+", expected)
     value = error["input"]
     guess = did_you_mean(value, allowed, "allowed are") if isinstance(value, str) else f"allowed are: {', '.join(allowed)}"
     return f"{_shown(value, location)} is not allowed here", guess

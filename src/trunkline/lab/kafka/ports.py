@@ -17,10 +17,10 @@ def lasting_ports(count: int) -> list[int]:
     last = int(_EPHEMERAL.read_text().split()[0]) if _EPHEMERAL.exists() else 32768
     found: list[int] = []
     for port in random.sample(range(_FIRST, max(last, _FIRST + 1000)), k=max(last - _FIRST, 1000)):
-        if is_free(port):
-            found.append(port)
         if len(found) == count:
             break
+        if is_free(port):
+            found.append(port)
     return found
 
 
