@@ -27,7 +27,7 @@ def addresses(bootstrap: str) -> list[tuple[str, int]]:
         port = int(match["port"] or match["port6"]) if match else 0
         if match is None or not 0 < port <= 65535:
             raise ValueError(
-                f"{part.strip()!r} is no broker address: write 'host:port', several with commas, for example 'kafka-1:9093,kafka-2:9093'"
+                f"{part.strip()!r} is no broker address: write 'host:port', several with commas, for example 'kafka-1:9092,kafka-2:9092'"
             )
         found.append((match["host"] or match["six"], port))
     return found
