@@ -1,4 +1,4 @@
-"""How clients of Kafka are set up: connection and security from the site file, the rest from measurements (docs/decisions/0010)."""
+"""How clients of Kafka are set up: connection and security from the site file, the rest from measurements (docs/decisions/0009)."""
 
 import logging
 import threading
