@@ -47,7 +47,7 @@ def list_topics(file: SiteFile, login: Login = "", as_json: AsJson = False) -> N
         "records",
         "bytes",
         "form",
-        Column("purpose", no_wrap=True, overflow="ellipsis"),
+        "purpose",
         box=None,
     )
     for row in rows:
