@@ -22,6 +22,7 @@ from trunkline.config.loading import Site
 from trunkline.historian.reader import Reader
 from trunkline.lab.truth import Acknowledged, Sample, read_truth
 from trunkline.lab.vocabulary import ProtocolName
+from trunkline.ledger.balance import Balance
 from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.head import BACKLOG
@@ -93,6 +94,25 @@ def check(site: Site, conninfo: str, truth: Path) -> Findings:
     _compare(journal.items, stored, dead, findings)
     _compare_with_truth(journal, site, truth, findings)
     return findings
+
+
+def figures(findings: Findings, balance: Balance) -> dict[str, Any]:
+    """Return what every drill that compares reports, in the order in which it is printed."""
+    return {
+        "readings": balance.totals["read"],
+        "acknowledged": findings.acknowledged,
+        "stored": findings.stored,
+        "lost": findings.lost,
+        "doubled": findings.doubled,
+        "invented": findings.invented,
+        "inversions": findings.inversions,
+        "missing_from_truth": findings.missing_from_truth,
+        "not_in_truth": findings.not_in_truth,
+        "rejected": findings.rejected,
+        "deduplicated": balance.totals["deduplicated"],
+        "dropped": balance.totals["dropped"],
+        "ledger_balanced": balance.balanced,
+    }
 
 
 def _pages(log: Log | Journal, topic: str) -> Iterator[list[StoredRecord]]:

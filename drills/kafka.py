@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from drills import points
-from drills.checker import check
+from drills.checker import check, figures
 from drills.nemesis import Nemesis, broker_processes
 from drills.sabotage import GAP_FILE
 from drills.stage import Stage, say, stage
@@ -178,21 +178,7 @@ def _compared(plant: Stage) -> tuple[dict[str, Any], bool]:
     findings = check(plant.site, conninfo(plant.site), plant.truth)
     for example in (*findings.examples, *unbalanced(balance)[:5]):
         say(example)
-    return {
-        "readings": balance.totals["read"],
-        "acknowledged": findings.acknowledged,
-        "stored": findings.stored,
-        "lost": findings.lost,
-        "doubled": findings.doubled,
-        "invented": findings.invented,
-        "inversions": findings.inversions,
-        "missing_from_truth": findings.missing_from_truth,
-        "not_in_truth": findings.not_in_truth,
-        "rejected": findings.rejected,
-        "deduplicated": balance.totals["deduplicated"],
-        "dropped": balance.totals["dropped"],
-        "ledger_balanced": balance.balanced,
-    }, findings.clean and balance.balanced and balance.quiet
+    return figures(findings, balance), findings.clean and balance.balanced and balance.quiet
 
 
 def _waiting(plant: Stage) -> int:

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from drills.checker import check
+from drills.checker import check, figures
 from drills.sabotage import GAP_FILE
 from drills.stage import Stage, say, stage
 from trunkline.cli.wiring import conninfo, embedded_server
@@ -61,19 +61,7 @@ def _drill(*, seed: int, short: bool, keep: str | None, sabotage: str | None) ->
         "kills": sum(killed.values()),
         "by_role": killed,
         "seconds": round(time.monotonic() - started, 1),
-        "readings": balance.totals["read"],
-        "acknowledged": findings.acknowledged,
-        "stored": findings.stored,
-        "lost": findings.lost,
-        "doubled": findings.doubled,
-        "invented": findings.invented,
-        "inversions": findings.inversions,
-        "missing_from_truth": findings.missing_from_truth,
-        "not_in_truth": findings.not_in_truth,
-        "rejected": findings.rejected,
-        "deduplicated": balance.totals["deduplicated"],
-        "dropped": balance.totals["dropped"],
-        "ledger_balanced": balance.balanced,
+        **figures(findings, balance),
         "passed": passed,
     }
     if sabotage:

@@ -194,6 +194,7 @@ def test_a_topic_that_came_meanwhile(client: AdminClient, wanted: list[KafkaTopi
     plan = plan_topics(wanted, admin.look([topic.name for topic in wanted]))
     admin.apply(plan, str, lambda _: None)
     admin.apply(plan, str, lambda _: None)
+    assert not plan_topics(wanted, admin.look([topic.name for topic in wanted]))
 
 
 def test_three_copies_on_one_broker(client: AdminClient, wanted: list[KafkaTopic]) -> None:
