@@ -103,6 +103,15 @@ gateways:
     assert len(load(site_file(text)).warnings) == 4
 
 
+def test_members_beyond_the_partitions_are_warned_of(site_file: SiteWriter) -> None:
+    """P-115: partitions limit readers."""
+    text = "site: a\nlog: {partitions: 3}\nhistorian: {members: 5}\nvalidation: {members: 3}\n"
+    problem = found(check(site_file(text)), "historian.members")
+    assert problem.severity == "warning"
+    assert "5 members share 3 partitions of each telemetry topic: 2 will be idle" in problem.message
+    assert errors(check(site_file(text.replace("members: 5", "members: 0"))))
+
+
 def test_the_reserve_is_part_of_the_buffer(site_file: SiteWriter) -> None:
     problems = errors(check(site_file("site: a\ngateways: [{id: g, buffer: {max_bytes: 5, reserved_bytes: 5}}]\n")))
     assert "below max_bytes" in found(problems, "gateways[0].buffer.reserved_bytes").message

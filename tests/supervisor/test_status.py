@@ -63,6 +63,17 @@ def test_roles_follow_the_site_file(file: Path) -> None:
     assert list(role_commands(load(file))) == ["database", "historian", "worker", "api", "gateway:gw1", "gateway:gw2", "lab"]
 
 
+def test_members_are_processes_of_their_own(file: Path) -> None:
+    """P-115, P-113: each has a name that survives restarts; the first is called as when it is alone."""
+    file.write_text(SITE.replace('nobody"}', 'nobody", members: 3}') + "validation: {members: 2}\n")
+    commands = role_commands(load(file))
+    historians = ["historian", "historian:historian-1", "historian:historian-2"]
+    assert list(commands) == [*historians, "worker", "worker:worker-1", "api", "gateway:gw1", "gateway:gw2"]
+    assert commands["historian"][-4:] == ["historian", str(file), "--member", "historian-0"]
+    assert commands["historian:historian-2"][-4:] == ["historian", str(file), "--member", "historian-2"]
+    assert commands["worker:worker-1"][-4:] == ["worker", str(file), "--member", "worker-1"]
+
+
 def test_a_data_directory_has_one_supervisor(file: Path) -> None:
     first = Supervisor(load(file))
     with pytest.raises(Misconfigured, match="is in use by another 'trunkline up': stop it first, or use another data_dir"):

@@ -1,6 +1,7 @@
 """`trunkline run ROLE`: one role in the foreground, as the supervisor starts it or a service manager would."""
 
 import asyncio
+import re
 import signal
 import sys
 import threading
@@ -25,7 +26,9 @@ log = structlog.get_logger("trunkline.run")
 _held: list[IO[str]] = []
 
 SiteFile = Annotated[Path, typer.Argument(help="the site file", show_default=False)]
+Member = Annotated[str, typer.Option(help="name of this process in its group: its share waits for that name when it restarts")]
 
+_MEMBER: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _WATCH_SECONDS: Final = 0.5
 _RETRY_SECONDS: Final = 0.1
 
@@ -45,6 +48,13 @@ def _open(file: Path, role: str) -> Site:
         fail(str(error), 2)
     follow_supervisor()
     return site
+
+
+def _named(member: str) -> str:
+    """Return a member's name if Kafka and the file system take it; it ends up in ids and names of files."""
+    if not _MEMBER.fullmatch(member):
+        fail(f"--member {member!r} is no name: lower-case letters, digits, '-' and '_', at most 64", 2)
+    return member
 
 
 def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -118,9 +128,9 @@ def adapter() -> None:
 
 
 @app.command()
-def worker(file: SiteFile, member: Annotated[str, typer.Option(help="name of this worker in its group")] = "worker-0") -> None:
-    """Validate what gateways sent."""
-    site = _open(file, f"worker:{member}")
+def worker(file: SiteFile, member: Member = "worker-0") -> None:
+    """Validate what gateways sent; several members share the partitions."""
+    site = _open(file, f"worker:{_named(member)}")
     from trunkline.log.housekeeping import Housekeeper  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_journal, open_site_log  # noqa: PLC0415
     from trunkline.processing.runtime import StepRunner  # noqa: PLC0415
@@ -176,9 +186,9 @@ def database(file: SiteFile) -> None:
 
 
 @app.command()
-def historian(file: SiteFile) -> None:
-    """Store what validation let through."""
-    site = _open(file, "historian")
+def historian(file: SiteFile, member: Member = "historian-0") -> None:
+    """Store what validation let through; several members share the partitions."""
+    site = _open(file, f"historian:{_named(member)}")
     from trunkline.cli.wiring import conninfo, series_registry  # noqa: PLC0415
     from trunkline.historian.migrate import migrate  # noqa: PLC0415
     from trunkline.historian.role import run_historian  # noqa: PLC0415
@@ -194,7 +204,7 @@ def historian(file: SiteFile) -> None:
         if not retry(lambda: opened.append(open_site_log(site.config.log, site.data_dir, site.secrets)), stop, "the site log is away"):
             return
         layout = layout_of(site.config.log)
-        run_historian(opened[0], layout, address, site.config.historian, stop, registry=series_registry(site))
+        run_historian(opened[0], layout, address, site.config.historian, stop, registry=series_registry(site), member=member)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
     except RetryLater as error:

@@ -31,6 +31,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _site(examined.config, examined)
         yield from _kafka(examined.config.log, examined)
         yield from _brokers(examined.config, examined)
+        yield from _members(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:
@@ -188,6 +189,15 @@ def _brokers(config: SiteConfig, examined: Examined) -> Iterator[Problem]:
         message = "one broker of the lab speaks plain text" if brokers == 1 else "three brokers of the lab are secured"
         mend = "replace 'security' by 'insecure: true'" if brokers == 1 else "replace 'insecure' by 'security' for the user 'site'"
         yield examined.document.problem(place, message, mend)
+
+
+def _members(config: SiteConfig, examined: Examined) -> Iterator[Problem]:
+    """Yield the members that would never get a partition."""
+    for section, members in (("historian", config.historian.members), ("validation", config.validation.members)):
+        if (idle := members - config.log.partitions) > 0:
+            message = f"{members} members share {config.log.partitions} partitions of each telemetry topic: {idle} will be idle"
+            mend = f"write 'members: {config.log.partitions}' or fewer; the number of partitions is chosen before the first start (PD-18)"
+            yield examined.document.problem((section, "members"), message, mend, warning=True)
 
 
 def _certificates(log: LogConfig, examined: Examined, directory: Path) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from trunkline.config.registry import RegistryConfig
 from trunkline.config.tags import Identifier, Model, Seconds
 
 Bytes = Annotated[int, Field(gt=0)]
+Members = Annotated[int, Field(ge=1, le=200)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -97,6 +98,7 @@ class HistorianConfig(Model):
     flush_readings: int = Field(200_000, ge=1, description="readings that are written at once")
     retention_days: float | None = Field(None, gt=0, description="drop history older than this; empty keeps all")
     compact: bool = Field(True, description="merge short segments in the background")
+    members: Members = Field(1, description="processes of 'trunkline up' that share the partitions; more than there are stay idle (P-115)")
 
 
 class ApiConfig(Model):
@@ -114,6 +116,7 @@ class ValidationConfig(Model):
     max_age_days: float = Field(3650.0, gt=0, description="a source time further back is refused")
     max_text_bytes: int = Field(65_536, ge=1, description="longer text values are refused")
     gap_factor: float = Field(2.0, gt=1, description="silence of more than this many usual intervals is a gap event (W-129)")
+    members: Members = Field(1, description="processes of 'trunkline up' that share the partitions; more than there are stay idle (P-113)")
 
 
 class LabConfig(Model):

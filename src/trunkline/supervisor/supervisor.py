@@ -43,8 +43,11 @@ def role_commands(site: Site) -> dict[str, list[str]]:
         commands["kafka"] = [*run, "kafka", file]
     if not site.config.historian.dsn:
         commands["database"] = [*run, "database", file]
-    commands["historian"] = [*run, "historian", file]
-    commands["worker"] = [*run, "worker", file]
+    for role, members in (("historian", site.config.historian.members), ("worker", site.config.validation.members)):
+        for number in range(members):
+            member = f"{role}-{number}"
+            # the first is called as if it were alone, so that its name holds when others come and go
+            commands[f"{role}:{member}" if number else role] = [*run, role, file, "--member", member]
     commands["api"] = [*run, "api", file]
     for gateway in site.config.gateways:
         commands[f"gateway:{gateway.id}"] = [*run, "gateway", file, "--id", gateway.id]
@@ -78,7 +81,7 @@ class Supervisor:
                 command,
                 logs / f"{name.replace(':', '-')}.log",
                 _DELAYS.get(name, 0.0),
-                after=ready if "kafka" in commands and name in _NEED_THE_LOG else None,
+                after=ready if "kafka" in commands and name.partition(":")[0] in _NEED_THE_LOG else None,
             )
             for name, command in commands.items()
         }
