@@ -1,10 +1,10 @@
 import psycopg
 import pytest
-from tests.historian.support import PLACE, START, Edge, flush_of, ramp, reading
+from tests.historian.support import PLACE, START, Edge, eventually, flush_of, ramp, reading
 
 from trunkline.historian.flush import EventRecord
 from trunkline.historian.reader import Reader
-from trunkline.historian.retention import drop_old, remove_readings
+from trunkline.historian.retention import _ALONE, drop_old, remove_readings
 from trunkline.historian.writer import Writer
 from trunkline.log.codec.head import BlockHead, Tally
 from trunkline.log.port import TopicPartition
@@ -35,6 +35,19 @@ def test_old_months_go_and_are_on_record(conninfo: str) -> None:
         assert reader.audit() == []
         assert [(one.kind, one.records) for one in reader.removals()] == [("retention", 6), ("retention", 1)]
         assert drop_old(conninfo, 10, now=LATER) == 0
+
+
+def test_members_retire_history_one_at_a_time(conninfo: str) -> None:
+    """P-115: two historians that find the same old months do not drop them twice."""
+    edge = Edge()
+    with Writer(conninfo) as writer, psycopg.connect(conninfo) as first, Reader(conninfo) as reader:
+        writer.take_over([PLACE])
+        writer.write(flush_of([edge.block(ramp("A", 5))]))
+        first.execute(_ALONE)
+        assert drop_old(conninfo, 10, now=LATER) == 0
+        first.close()
+        eventually(lambda: drop_old(conninfo, 10, now=LATER) == 5)
+        assert len(reader.removals()) == 1
 
 
 def test_a_long_query_does_not_block_retention_for_ever(conninfo: str) -> None:

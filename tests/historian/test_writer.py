@@ -1,5 +1,7 @@
+import threading
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import psycopg
@@ -281,6 +283,34 @@ def test_reports_of_gateways_are_absolute_and_never_go_back(conninfo: str) -> No
         (row,) = reader.ledger(START, START + 1)
         assert (row.counts.read, row.counts.forwarded, row.counts.dropped) == (10, 8, 1)
         assert [one.at_us for one in reader.gateway_status()] == [START + 1]
+
+
+def test_members_that_share_ledger_rows_never_dead_lock(conninfo: str) -> None:
+    """P-115: one member stores reports of gateways besides, so it touches rows of the ledger that others touch at the same time."""
+    hours = range(40)
+    other = TopicPartition(TOPIC, 1)
+    reports = TopicPartition("metrics.gateways", 0)
+    told = [EdgeCount("plc", "telemetry", HOUR + hour, 10, 8, 1) for hour in reversed(hours) if hour % 2]
+    together = threading.Barrier(2)
+
+    def write(writer: Writer, tag: str, place: TopicPartition) -> None:
+        edge = Edge()
+        for turn in range(30):
+            record = edge.block([reading(tag, START + hour * times.HOUR + turn, 1.0) for hour in hours])
+            flush = flush_of([record._replace(partition=place.partition)])
+            if place == PLACE:
+                flush.positions[reports] = turn + 1
+                flush.statuses = [status("gw-1", told, START + turn)]
+            together.wait(30)
+            writer.write(flush)
+
+    with Writer(conninfo) as one, Writer(conninfo) as two, Reader(conninfo) as reader, ThreadPoolExecutor(2) as pool:
+        one.take_over([PLACE, reports])
+        two.take_over([other])
+        for done in [pool.submit(write, one, "A", PLACE), pool.submit(write, two, "B", other)]:
+            done.result()
+        assert reader.audit() == []
+        assert sum(row.counts.stored for row in reader.ledger(START, START + 40 * times.HOUR)) == 2 * 30 * len(hours)
 
 
 def test_series_carry_what_the_configuration_says(conninfo: str) -> None:

@@ -1,6 +1,6 @@
 """What one flush adds to the ledger."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,12 +8,17 @@ import numpy as np
 from trunkline.historian.distinct import counted
 from trunkline.historian.pgbinary import INT2, INT4, INT8, ArrayParameter
 from trunkline.historian.segments import I32, I64
+from trunkline.ledger.status import EdgeCount
 from trunkline.log.codec.head import BlockHead
 from trunkline.model import times
 from trunkline.model.reading import Category
 
 COUNTS = ("stored", "rejected", "deduplicated", "repeats")
 _PLACE = {name: place for place, name in enumerate(COUNTS)}
+_NOTHING_TOLD = (0, 0, 0)
+_NOTHING_DONE = (0,) * len(COUNTS)
+
+_Cell = tuple[int, int, int]
 
 
 def ledger_hours(time: I64, gateway_time: I64) -> I32:
@@ -24,9 +29,10 @@ def ledger_hours(time: I64, gateway_time: I64) -> I32:
 
 @dataclass(slots=True)
 class LedgerCounts:
-    """Numbers of records by (feed id, category, ledger hour)."""
+    """Numbers of records by (feed id, category, ledger hour): what was done here, and what gateways tell of their side."""
 
-    _rows: dict[tuple[int, int, int], list[int]] = field(default_factory=dict)
+    _rows: dict[_Cell, list[int]] = field(default_factory=dict)
+    _told: dict[_Cell, tuple[int, ...]] = field(default_factory=dict)
 
     def add(self, count: str, feed: int, category: Category, hour: int, records: int = 1) -> None:
         """Add records to one of `COUNTS`."""
@@ -49,20 +55,19 @@ class LedgerCounts:
             for place, share in zip(feeds.tolist(), shares.tolist(), strict=True):
                 self.add(count, place, Category.TELEMETRY, one, share)
 
+    def tell(self, feed: int, category: Category, told: EdgeCount) -> None:
+        """Take in a gateway's totals of a cell; totals never run backwards, whatever order they are told in."""
+        cell = feed, int(category), told.hour
+        before = self._told.get(cell, _NOTHING_TOLD)
+        self._told[cell] = tuple(map(max, before, (told.read, told.forwarded, told.dropped)))
+
     def total(self, count: str) -> int:
         """Return the sum of one of `COUNTS`."""
         return sum(row[_PLACE[count]] for row in self._rows.values())
 
     def parameters(self) -> list[ArrayParameter]:
-        """Return the columns for `statements.ADD_TO_LEDGER`, in key order so that concurrent writers cannot dead-lock."""
-        keys = sorted(self._rows)
-
-        def column(values: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-            return np.fromiter(values, np.int64, len(keys))
-
-        return [
-            ArrayParameter(column(key[0] for key in keys), INT4),
-            ArrayParameter(column(key[1] for key in keys), INT2),
-            ArrayParameter(column(key[2] for key in keys), INT4),
-            *(ArrayParameter(column(self._rows[key][place] for key in keys), INT8) for place in range(len(COUNTS))),
-        ]
+        """Return the columns for `statements.WRITE_LEDGER`, in key order so that concurrent writers cannot dead-lock."""
+        keys = sorted(self._rows.keys() | self._told.keys())
+        counts = [(*key, *self._told.get(key, _NOTHING_TOLD), *self._rows.get(key, _NOTHING_DONE)) for key in keys]
+        columns = np.array(counts, np.int64).reshape(len(keys), 3 + len(_NOTHING_TOLD) + len(COUNTS)).T
+        return [ArrayParameter(column, type_) for column, type_ in zip(columns, (INT4, INT2, INT4, *(INT8,) * 7), strict=True)]

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 
 from trunkline.historian import statements
+from trunkline.historian.counts import LedgerCounts
 from trunkline.ledger.status import GatewayStatus, encode_status
 from trunkline.model import times
 from trunkline.model.reading import Category
@@ -13,8 +14,8 @@ from trunkline.model.reading import Category
 _CATEGORIES = {category.name.lower(): category for category in Category}
 
 
-def store_statuses(cursor: psycopg.Cursor[Any], statuses: Iterable[GatewayStatus]) -> None:
-    """Keep each gateway's newest report and carry its counts into the ledger. Reports carry totals: a repeat changes nothing."""
+def store_statuses(cursor: psycopg.Cursor[Any], statuses: Iterable[GatewayStatus], counts: LedgerCounts) -> None:
+    """Keep each gateway's newest report, and add its counts to those that the flush will carry into the ledger."""
     for status in statuses:
         cursor.execute(statements.NAME_ORIGIN, (status.origin, status.gateway))
         cursor.execute(statements.WRITE_STATUS, (status.gateway, times.to_datetime(status.at_us), encode_status(status).decode()))
@@ -26,11 +27,6 @@ def store_statuses(cursor: psycopg.Cursor[Any], statuses: Iterable[GatewayStatus
             found = cursor.execute(statements.READ_FEED, (row[0], source)).fetchone()
             assert found is not None, "just made"
             feeds[source] = found[0]
-        cursor.executemany(
-            statements.TELL_LEDGER,
-            sorted(
-                (feeds[count.source], int(_CATEGORIES[count.category]), count.hour, count.read, count.forwarded, count.dropped)
-                for count in status.counts
-                if count.category in _CATEGORIES
-            ),
-        )
+        for count in status.counts:
+            if count.category in _CATEGORIES:
+                counts.tell(feeds[count.source], _CATEGORIES[count.category], count)

@@ -16,6 +16,8 @@ from trunkline.model import times
 from trunkline.model.errors import Misconfigured
 from trunkline.model.reading import Kind
 
+#: Members of the historian's group retire history one at a time; the lock ends with the connection.
+_ALONE: Final = "SELECT pg_try_advisory_lock(7211, 5)"
 _MONTHS: Final = "SELECT stored_months()"
 _DROP_MONTH: Final = "SELECT drop_month(%s, %s, %s)"
 _DROP_EVENTS: Final = "SELECT drop_events(%s, %s, %s)"
@@ -39,6 +41,8 @@ _RECALL_LATEST: Final = """
 def drop_old(conninfo: str, retention_days: float, now: int | None = None) -> int:
     """Drop the months of readings, and the events, that are wholly older than `retention_days`; return the records dropped.
 
+    Nothing is dropped while another process is at it.
+
     Raises:
         RetryLater: PostgreSQL is away, or a long query holds a table; try again later.
     """
@@ -47,6 +51,8 @@ def drop_old(conninfo: str, retention_days: float, now: int | None = None) -> in
     reason = f"older than {retention_days:g} days"
     dropped = 0
     with translated(), connect(conninfo, name="trunkline retention", autocommit=True) as connection:
+        if connection.execute(_ALONE).fetchone() != (True,):
+            return 0
         months = [row[0] for row in connection.execute(_MONTHS).fetchall()]
         for month in months:
             if _next_month(month) <= edge.date():

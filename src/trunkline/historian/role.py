@@ -106,7 +106,11 @@ def run_historian(
     """
     status = status or HistorianStatus()
     background = threading.Thread(target=_maintain, args=(conninfo, config, stop, status), name="historian-maintenance", daemon=True)
-    with log.consumer(GROUP, topics_of(layout), member) as consumer, Writer(conninfo, registry) as writer:
+    joined = _join(log, layout, member, stop, status)
+    if joined is None:
+        status.state = "stopped"
+        return
+    with joined as consumer, Writer(conninfo, registry) as writer:
         background.start()
         try:
             kinds = {tag: info.kind for tag, info in (registry or {}).items()}
@@ -115,6 +119,19 @@ def run_historian(
             stop.set()
             status.state = "stopped"
             background.join()
+
+
+def _join(log: Log, layout: Layout, member: str, stop: threading.Event, status: HistorianStatus) -> Consumer | None:
+    """Return this member of the group; None when stopped before. The others deal it a share once each has stored what it has."""
+    for wait in _Attempts(stop):
+        try:
+            return log.consumer(GROUP, topics_of(layout), member)
+        except RetryLater as error:
+            if status.state != "waiting":
+                _log.warning("the historian waits for its share", member=member, error=str(error))
+            status.state, status.error = "waiting", str(error)
+            stop.wait(wait)
+    return None
 
 
 class _Loop:

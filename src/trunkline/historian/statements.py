@@ -72,19 +72,17 @@ WRITE_LATEST: Final = """
     WHERE latest.t <= excluded.t
 """
 
-ADD_TO_LEDGER: Final = """
-    INSERT INTO ledger (feed_id, category, hour, stored, rejected, deduplicated, repeats)
-    SELECT * FROM unnest(%s::int[], %s::smallint[], %s::int[], %s::int8[], %s::int8[], %s::int8[], %s::int8[])
-    ON CONFLICT (feed_id, category, hour) DO UPDATE
-    SET stored = ledger.stored + excluded.stored, rejected = ledger.rejected + excluded.rejected,
-        deduplicated = ledger.deduplicated + excluded.deduplicated, repeats = ledger.repeats + excluded.repeats
-"""
-#: Gateways tell totals, so that telling twice changes nothing; a late report never takes a newer one back.
-TELL_LEDGER: Final = """
-    INSERT INTO ledger (feed_id, category, hour, read, forwarded, dropped) VALUES (%s, %s, %s, %s, %s, %s)
+#: One statement for what was done here and what gateways tell, so that all writers lock rows in one order. Gateways tell totals, so that
+#: telling twice changes nothing; a late report never takes a newer one back.
+WRITE_LEDGER: Final = """
+    INSERT INTO ledger (feed_id, category, hour, read, forwarded, dropped, stored, rejected, deduplicated, repeats)
+    SELECT * FROM unnest(%s::int[], %s::smallint[], %s::int[], %s::int8[], %s::int8[], %s::int8[],
+                         %s::int8[], %s::int8[], %s::int8[], %s::int8[])
     ON CONFLICT (feed_id, category, hour) DO UPDATE
     SET read = GREATEST(ledger.read, excluded.read), forwarded = GREATEST(ledger.forwarded, excluded.forwarded),
-        dropped = GREATEST(ledger.dropped, excluded.dropped)
+        dropped = GREATEST(ledger.dropped, excluded.dropped),
+        stored = ledger.stored + excluded.stored, rejected = ledger.rejected + excluded.rejected,
+        deduplicated = ledger.deduplicated + excluded.deduplicated, repeats = ledger.repeats + excluded.repeats
 """
 WRITE_STATUS: Final = """
     INSERT INTO gateway_status (gateway, at, status) VALUES (%s, %s, %s)

@@ -206,9 +206,9 @@ class Writer:
             events = _store_events(cursor, prepared, admission)
             rows.write_latest(cursor, prepared)
             self._write_coverage(cursor, admission, flush)
-            store_statuses(cursor, flush.statuses)
-            # rows shared with other writers come last: their locks are held for the commit alone
-            cursor.execute(statements.ADD_TO_LEDGER, counts.parameters())
+            store_statuses(cursor, flush.statuses, counts)
+            # rows shared with other writers come last, in one order for all: their locks are held for the commit alone, and none dead-locks
+            cursor.execute(statements.WRITE_LEDGER, counts.parameters())
             if hours := rows.clock_hours(prepared):
                 cursor.execute(statements.MARK_DIRTY, (hours,))
         return Outcome(
