@@ -80,21 +80,22 @@ class JournalConsumer:
         """Store positions, append records and add to counters in one transaction.
 
         Raises:
-            Fenced: another holder took over this member's name or one of these partitions; nothing was stored.
-            RetryLater, Rejected, Misconfigured: as `append`; nothing was stored.
+            Fenced: another holder took over this member's name; nothing was stored.
+            RetryLater: one of these partitions went to another member, or as `append`; nothing was stored.
+            Rejected, Misconfigured: as `append`; nothing was stored.
         """
         self._require_open()
         runs = self._journal.prepare(with_appends or {})
         held = {at: self._held.get(at) for at in positions}
         if strange := [at for at, lease in held.items() if lease is None]:
-            raise Fenced(f"member {self._member.name!r} does not hold {strange[0].topic}/{strange[0].partition}: nothing was stored")
+            raise self._went(strange[0])
 
         def work(db: sqlite3.Connection) -> None:
             groups.require_current(db, self._member)
             leases = groups.leases(db, self._member)
             for at, lease in held.items():
                 if lease is None or leases.get(lease[0]) != lease[1]:
-                    raise Fenced(f"{at.topic}/{at.partition} went to another member of group {self._member.group!r}: nothing was stored")
+                    raise self._went(at)
                 db.execute(schema.SET_POSITION, (self._member.group, lease[0], positions[at]))
             appending.store_runs(db, runs, self._store.reserve)
             appending.add_tallies(db, tallies)
@@ -133,6 +134,9 @@ class JournalConsumer:
             raise Fenced(str(self._fenced))
         if self._closed:
             raise RetryLater(f"member {self._member.name!r} has left the group: join again")
+
+    def _went(self, at: TopicPartition) -> RetryLater:
+        return RetryLater(f"{at.topic}/{at.partition} went to another member of group {self._member.group!r}: nothing was stored")
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
