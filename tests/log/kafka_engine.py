@@ -34,9 +34,11 @@ class Prefixed:
     def append(self, topic: str, records: Sequence[Record], *, atomic: bool = True) -> Positions:
         return self._strip(self.log.append(self.prefix + topic, records, atomic=atomic))
 
-    def consumer(self, group: str, topics: Sequence[str], member: str, *, appends: bool = False) -> "PrefixedConsumer":
+    def consumer(self, group: str, topics: Sequence[str], member: str, *, appends: Sequence[str] = ()) -> "PrefixedConsumer":
         names = [self.prefix + topic for topic in topics]
-        return PrefixedConsumer(self.log.consumer(self.prefix + group, names, member, appends=appends), self.prefix)
+        return PrefixedConsumer(
+            self.log.consumer(self.prefix + group, names, member, appends=[self.prefix + topic for topic in appends]), self.prefix
+        )
 
     def read(self, at: TopicPartition, offset: int, max_records: int = 1000) -> list[StoredRecord]:
         records = self.log.read(TopicPartition(self.prefix + at.topic, at.partition), offset, max_records)

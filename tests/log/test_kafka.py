@@ -293,10 +293,10 @@ def test_a_rebalance_in_mid_batch(plain: KafkaLog, topic_prefix: str) -> None:
     source, target, group = f"{topic_prefix}in", f"{topic_prefix}out", f"{topic_prefix}g"
     plain.create([Topic(source, 4), Topic(target, 4)])
     plain.append(source, [Record(b"%d" % i, partition=i % 4) for i in range(400)])
-    one = plain.consumer(group, [source], "one", appends=True)
+    one = plain.consumer(group, [source], "one", appends=[target])
     members = [one]
     batch = first_batch(one, 50)
-    joining = threading.Thread(target=lambda: members.append(plain.consumer(group, [source], "two", appends=True)))
+    joining = threading.Thread(target=lambda: members.append(plain.consumer(group, [source], "two", appends=[target])))
     joining.start()
     while joining.is_alive() or len(values(plain, target)) < 400 or any(len(one.assignment()) != 2 for one in members):
         for member in tuple(members):
@@ -319,11 +319,11 @@ def test_a_zombie_in_a_transaction_is_fenced(kafka: Cluster, plain: KafkaLog, to
     source, target, group = f"{topic_prefix}in", f"{topic_prefix}out", f"{topic_prefix}g"
     plain.create([Topic(source), Topic(target)])
     plain.append(source, [Record(b"%d" % i) for i in range(4)])
-    old = plain.consumer(group, [source], "one", appends=True)
+    old = plain.consumer(group, [source], "one", appends=[target])
     batch = first_batch(old, 2)
     old.commit(batch.positions, with_appends={target: [Record(b"first")]})
     rest = first_batch(old)
-    with KafkaLog(config_of(kafka.bootstrap)) as second, second.consumer(group, [source], "one", appends=True) as new:
+    with KafkaLog(config_of(kafka.bootstrap)) as second, second.consumer(group, [source], "one", appends=[target]) as new:
         assert [record.offset for record in take(new, 2)] == [2, 3]
         with pytest.raises(Fenced, match="another holder took over member 'one'"):
             old.commit(rest.positions, with_appends={target: [Record(b"zombie")]})

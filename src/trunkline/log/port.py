@@ -157,15 +157,16 @@ class Log(Protocol):
         """
         ...
 
-    def consumer(self, group: str, topics: Sequence[str], member: str, *, appends: bool = False) -> Consumer:
+    def consumer(self, group: str, topics: Sequence[str], member: str, *, appends: Sequence[str] = ()) -> Consumer:
         """Join `group`.
 
         Args:
             group: its name.
             topics: what the group reads.
             member: a name that survives restarts ('worker-0'): whoever joins under it last, owns it.
-            appends: commits will carry appends. It works without, but what a member left open when it was killed (Kafka: a
-                transaction, which hides what follows) then ends at its time limit instead of now.
+            appends: topics that commits will append to. It works without, but what a member left open when it was killed (Kafka: a
+                transaction, which hides what follows) then ends at its time limit instead of now, and what brokers left undecided
+                never does.
 
         Raises:
             Misconfigured: no such topic, or no right to it.

@@ -56,7 +56,7 @@ class StepRunner:
         try:
             step = self._make_step()
             self._recover(site, step)
-            with site.consumer(step.name, step.inputs, self._member, appends=True) as consumer:
+            with site.consumer(step.name, step.inputs, self._member, appends=step.outputs) as consumer:
                 self.error = None
                 while not stop.is_set():
                     self._turn(consumer, step)

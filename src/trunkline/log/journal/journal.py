@@ -172,7 +172,7 @@ class Journal:
         topics: Sequence[str],
         member: str,
         *,
-        appends: bool = False,  # noqa: ARG002 - one file holds positions and records: nothing to prepare
+        appends: Sequence[str] = (),  # noqa: ARG002 - one file holds positions and records: nothing to prepare
     ) -> JournalConsumer:
         """Join a group; see the port. Raises Misconfigured, RetryLater."""
         if not topics:

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as ClientPartition
 
 from trunkline.log.kafka.bounded import LeftBehind, bounded
-from trunkline.log.kafka.errors import AWAY, code_of
+from trunkline.log.kafka.errors import AWAY, UNDECIDED, code_of
 from trunkline.log.kafka.settings import Connection, Settings
 from trunkline.log.port import Positions, TopicPartition
 
@@ -40,6 +40,20 @@ class Committed:
                 found = self._ask_once_more(group, wanted)
         self._connection.well()
         return {TopicPartition(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+
+    def undecided(self, group: str, partitions: list[TopicPartition]) -> bool:
+        """Return whether a group's positions wait for a transaction to be decided. False as well when no broker answers."""
+        wanted = [ClientPartition(at.topic, at.partition) for at in partitions]
+        with self._lock:
+            try:
+                self._ask(group, "read_uncommitted", wanted, self._connection.timeout)
+            except KafkaException:
+                return False
+            try:
+                self._ask(group, "read_committed", wanted, min(_SHOWN_SECONDS, self._connection.timeout))
+            except KafkaException as error:
+                return code_of(error).code() in UNDECIDED
+        return False
 
     def close(self) -> None:
         """Drop the clients."""

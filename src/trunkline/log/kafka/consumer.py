@@ -1,17 +1,19 @@
 """One member of a group, reading, and committing alone or together with appends."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
 
+from trunkline.log.kafka.committed import Committed
 from trunkline.log.kafka.errors import END_OF_PARTITION, MOVED, code_of, was_replaced
 from trunkline.log.kafka.producing import Interrupted, Transactor
 from trunkline.log.kafka.records import Outgoing, stored
 from trunkline.log.kafka.settings import CONSUMING, Connection, Settings
+from trunkline.log.kafka.undecided import Undecided
 from trunkline.log.port import Appends, Batch, Positions, StoredRecord, TopicPartition
 from trunkline.model.errors import Fenced, RetryLater, TrunklineError
 
@@ -37,8 +39,9 @@ class KafkaConsumer:
         member: name that survives restarts; becomes `group.instance.id`.
         session_ms: silence after which others take over.
         place: gives records their partition, refusing what Kafka would refuse.
-        appends: commits will carry appends: the member's transactional id is taken over before anything is read, which ends what its
-            last holder left open.
+        committed: asks for the group's positions from outside.
+        outputs: every partition that commits may append to. If there are any, the member's transactional id is taken over before
+            anything is read, which ends what its last holder left open.
     """
 
     def __init__(
@@ -49,8 +52,8 @@ class KafkaConsumer:
         member: str,
         session_ms: int,
         place: Callable[[Appends], list[Outgoing]],
-        *,
-        appends: bool,
+        committed: Committed,
+        outputs: Sequence[TopicPartition],
     ) -> None:
         """Join, and wait until the group has dealt its partitions. Raises Misconfigured, RetryLater."""
         self._connection = connection
@@ -58,6 +61,7 @@ class KafkaConsumer:
         self._member = member
         self._place = place
         self._transactor = Transactor(connection, f"{group}.{member}")
+        self._undecided = Undecided(committed, group, self._transactor, outputs) if outputs else None
         self._held: set[TopicPartition] = set()
         self._from: Positions = {}  # where what was handed over since the last commit begins
         self._next: Positions = {}  # where the next poll goes on
@@ -73,7 +77,7 @@ class KafkaConsumer:
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": max(1, session_ms // 4),
         }
-        if appends:
+        if outputs:
             self._begin()
         self._client = Consumer(connection.of_client(CONSUMING, own))
         self._client.subscribe(list(topics), on_assign=self._gain, on_revoke=self._lose, on_lost=self._lose)
@@ -87,6 +91,8 @@ class KafkaConsumer:
         """Return the next records; see the port. Raises Fenced, Misconfigured, RetryLater."""
         self._require_usable()
         deadline = time.monotonic() + timeout
+        if self._undecided is not None:
+            self._undo(self._undecided)
         while True:
             if self._ahead:
                 self._fetch(max_records - len(self._ahead), 0)
@@ -178,6 +184,8 @@ class KafkaConsumer:
         gained = {TopicPartition(one.topic, one.partition) for one in partitions}
         self._moved |= bool(gained)
         self._held |= gained
+        if self._undecided is not None:
+            self._undecided.gained(gained)
 
     def _lose(self, _client: Consumer, partitions: list[ClientPartition]) -> None:
         lost = {TopicPartition(one.topic, one.partition) for one in partitions}
@@ -185,13 +193,26 @@ class KafkaConsumer:
         self._held -= lost
         self._drop(lost)
 
+    def _undo(self, undecided: Undecided) -> None:
+        try:
+            undecided.undo(self._client)
+        except RetryLater as error:
+            self._broken = error
+            raise
+
     def _drop(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget what was read of partitions and not handed over."""
         gone = set(partitions)
+        self._watched(gone)
         for known in (self._from, self._next, self._ends):
             for at in gone:
                 known.pop(at, None)
         self._ahead = [one for one in self._ahead if TopicPartition(one.topic, one.partition) not in gone]
+
+    def _watched(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions were read, or are not held any more."""
+        if self._undecided is not None:
+            self._undecided.over(partitions)
 
     def _require_usable(self) -> None:
         if self._broken is not None:
@@ -234,6 +255,7 @@ class KafkaConsumer:
                 self._note(error, message)
         kept = [record for record in records if TopicPartition(record.topic, record.partition) in self._held]
         self._ahead += kept
+        self._watched(TopicPartition(record.topic, record.partition) for record in kept)
         return sum(len(record.value) for record in kept)
 
     def _note(self, error: KafkaError, message: Message) -> None:
@@ -241,6 +263,7 @@ class KafkaConsumer:
         if error.code() == END_OF_PARTITION:
             if at in self._held:
                 self._ends[at] = message.offset() or 0
+                self._watched([at])
         elif error.fatal() or not (error.retriable() or error.code() in MOVED):
             raise self._explain(error, f"read as {self._member} of group {self._group}", at.topic or self._group)
 

@@ -120,12 +120,13 @@ class KafkaLog:
 
     # ------------------------------------------------------------------ reading
 
-    def consumer(self, group: str, topics: Sequence[str], member: str, *, appends: bool = False) -> KafkaConsumer:
+    def consumer(self, group: str, topics: Sequence[str], member: str, *, appends: Sequence[str] = ()) -> KafkaConsumer:
         """Join a group; see the port. Raises Misconfigured, RetryLater."""
         if not topics:
             raise Misconfigured(f"member {member!r} of group {group!r} must read at least one topic")
         self._catalogue.partitions(topics)
-        return KafkaConsumer(self._connection, group, topics, member, self._session_ms, self._placed, appends=appends)
+        outputs = [TopicPartition(topic, one) for topic, count in self._catalogue.partitions(appends).items() for one in range(count)]
+        return KafkaConsumer(self._connection, group, topics, member, self._session_ms, self._placed, self._committed, outputs)
 
     def read(self, at: TopicPartition, offset: int, max_records: int = 1000) -> list[StoredRecord]:
         """Read without a group; see the port."""

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -12,7 +12,7 @@ from trunkline.log.kafka.bounded import LeftBehind, bounded
 from trunkline.log.kafka.errors import code_of
 from trunkline.log.kafka.records import Outgoing
 from trunkline.log.kafka.settings import PRODUCING, Connection, Settings
-from trunkline.log.port import Positions, TopicPartition
+from trunkline.log.port import Positions, Record, TopicPartition
 
 #: What one batch holds; beyond it a call to one partition would become several.
 BATCH_RECORDS: Final = 10_000
@@ -100,14 +100,21 @@ class BatchProducer:
 
 
 class Transactor:
-    """Appends in transactions under one transactional id. For one thread at a time."""
+    """Appends in transactions under one transactional id. For one thread at a time.
+
+    Attributes:
+        id: the transactional id.
+        limit: seconds after which brokers undo a transaction that is still open.
+    """
 
     def __init__(self, connection: Connection, transactional_id: str) -> None:
         self._connection = connection
         self.id = transactional_id
         milliseconds = round(connection.timeout * 1000)
+        limit = max(20_000, 2 * milliseconds)
+        self.limit = limit / 1000
         own: Settings = {"transactional.id": transactional_id, "linger.ms": 5, "message.timeout.ms": milliseconds}
-        own |= {"transaction.timeout.ms": max(20_000, 2 * milliseconds), "request.timeout.ms": milliseconds}
+        own |= {"transaction.timeout.ms": limit, "request.timeout.ms": milliseconds}
         self._settings = connection.of_client(PRODUCING, own)
         self._producer: Producer | None = None
 
@@ -141,9 +148,7 @@ class Transactor:
             for one in records:
                 _produce(producer, one, deadline)
             if member is not None:
-                offsets = [ClientPartition(at.topic, at.partition, offset) for at, offset in positions.items()]
-                metadata = member.consumer_group_metadata()
-                _until(deadline, lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait))
+                _send_positions(producer, positions, member, deadline)
         except LeftBehind as error:
             self.close()
             raise Interrupted(code_of(error), stored=False) from error
@@ -157,6 +162,30 @@ class Transactor:
                 raise self._abort(producer, found, deadline) from error
             self.close()
             raise Interrupted(found, stored=None) from error
+
+    def undo(self, outputs: Iterable[TopicPartition], held: Iterable[TopicPartition], member: Consumer) -> None:
+        """End what this id left open in partitions of outputs, and in the group's positions of partitions held, as if it had not been.
+
+        Done by a transaction over all of them that is given up, so that nobody who reads what is committed sees its records.
+
+        Raises:
+            Interrupted: nothing may have been undone.
+        """
+        deadline = time.monotonic() + self._connection.timeout
+        try:
+            producer = self.open()
+            producer.begin_transaction()
+            for at in outputs:
+                _produce(producer, Outgoing(at.topic, at.partition, Record(b"")), deadline)
+            _send_positions(producer, dict.fromkeys(held, 0), member, deadline)
+            # a transaction reaches a partition with the first record that arrives there
+            left = _flush(producer, max(0.0, deadline - time.monotonic()))
+            _until(max(deadline, time.monotonic() + _ABORT_SECONDS), producer.abort_transaction)
+        except KafkaException as error:
+            self.close()
+            raise Interrupted(code_of(error), stored=False) from error
+        if left:
+            raise Interrupted(KafkaError(KafkaError.REQUEST_TIMED_OUT, f"{left} records did not arrive in time"), stored=False)
 
     def close(self) -> None:
         """Drop the client; a transaction that it left open ends when the id is taken over, or after its time limit."""
@@ -188,6 +217,13 @@ def _until(deadline: float, call: Callable[[float], object]) -> None:
                 raise
         else:
             return
+
+
+def _send_positions(producer: Producer, positions: Mapping[TopicPartition, int], member: Consumer, deadline: float) -> None:
+    """Make positions of the member's group part of the transaction. Raises KafkaException, LeftBehind."""
+    offsets = [ClientPartition(at.topic, at.partition, offset) for at, offset in positions.items()]
+    metadata = member.consumer_group_metadata()
+    _until(deadline, lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait))
 
 
 def _produce(
