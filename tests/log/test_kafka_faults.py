@@ -34,10 +34,11 @@ def test_a_broker_that_is_away_is_said_to_be(tmp_path: Path) -> None:
                 call()
 
 
-def test_a_broker_that_bounces_in_transactions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_broker_that_bounces_in_transactions(tmp_path: Path, how: signal.Signals) -> None:
     """P-117: a step goes on as its runtime makes it: joins again after RetryLater. Everything is copied once, in order.
 
-    The broker stops in order; SIGKILL of brokers in transactions is `drills/kafka.py`'s and tests/system/test_kafka_plant.py's.
+    A broker killed alone leaves a confirmed transaction undecided about every second time (KAFKA-20734, decision 0010).
     """
     with Cluster(tmp_path / "kafka", settings={"group.min.session.timeout.ms": "1000"}) as cluster:
         with KafkaLog(config_of(cluster.bootstrap)) as log:
@@ -51,7 +52,7 @@ def test_a_broker_that_bounces_in_transactions(tmp_path: Path) -> None:
                 try:
                     with (
                         KafkaLog(config_of(cluster.bootstrap, timeout=5.0)) as site,
-                        site.consumer("copy", ["in"], "one", appends=True) as member,
+                        site.consumer("copy", ["in"], "one", appends=["out"]) as member,
                     ):
                         while (done := site.committed("copy").get(TopicPartition("in", 0), 0)) < 600:
                             batch = member.poll(5, 0.2)
@@ -64,9 +65,9 @@ def test_a_broker_that_bounces_in_transactions(tmp_path: Path) -> None:
         step = threading.Thread(target=copy)
         step.start()
         assert copied.wait(60)
-        cluster.kill(1, signal.SIGTERM)
+        cluster.kill(1, how)
         cluster.restart(1)
-        step.join(90)
+        step.join(100)
         assert not step.is_alive()
         with KafkaLog(config_of(cluster.bootstrap)) as log:
             assert [record.value for record in everything(log, "out")[0]] == [b"%d" % i for i in range(600)]
