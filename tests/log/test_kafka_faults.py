@@ -97,7 +97,7 @@ def test_refusals_name_principal_resource_and_mend(secured_kafka: Cluster, topic
         log.topics()
     with (
         KafkaLog(config_of(secured_kafka.bootstrap, timeout=5.0)) as log,
-        pytest.raises(NotConnected, match=r"expect TLS need a 'log\.security'"),
+        pytest.raises(Misconfigured, match=r"speaks plain text: add a 'log\.security' section"),
     ):
         log.topics()
     with pytest.raises(Misconfigured, match="PEM files"):

@@ -8,7 +8,7 @@ limit. `Connection` (settings.py) keeps the last such fault and gives it to `exp
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -63,11 +63,12 @@ LEADERLESS: Final = frozenset(
     {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REPLICA_NOT_AVAILABLE, KafkaError._NOENT}
 )
 _UNKNOWN: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
-_FORBIDDEN: Final[Mapping[int, str]] = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "topic",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "group",
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional id",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "",
+#: What a right is missing to, and which of the names it has.
+_FORBIDDEN: Final[Mapping[int, tuple[str, int]]] = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: ("topic", 0),
+    KafkaError.GROUP_AUTHORIZATION_FAILED: ("group", 1),
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: ("transactional id", 2),
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: ("", 0),
 }
 #: What OpenSSL says, and what that means. Searched in this order.
 _TLS: Final = (
@@ -85,6 +86,14 @@ _TLS: Final = (
     ("ssl.", "a PEM file cannot be used: name a certificate and its own key in 'log.security'"),
 )
 _WRONG_PROTOCOL: Final = "incorrect security.protocol"
+
+
+class Names(NamedTuple):
+    """What a call is about that touches several things: an error is about one of them."""
+
+    topic: str = ""
+    group: str = ""
+    transaction: str = ""
 
 
 def code_of(error: KafkaError | KafkaException) -> KafkaError:
@@ -113,7 +122,7 @@ def explain(
     error: KafkaError | KafkaException,
     *,
     doing: str = "",
-    resource: str = "",
+    resource: str | Names = "",
     principal: str = "",
     fault: KafkaError | None = None,
 ) -> TrunklineError:
@@ -122,7 +131,7 @@ def explain(
     Args:
         error: as the client gave it.
         doing: what was tried, for people: 'append to topic telemetry.raw'.
-        resource: name of the topic, group or transactional id it was about.
+        resource: name of the topic, group or transactional id it was about, or each of them where several are.
         principal: who this site is to the brokers, as access lists name it.
         fault: the last fault of the connection that the client told its callback; says why no broker answered.
 
@@ -135,25 +144,31 @@ def explain(
         found = fault
     code = found.code()
     who = principal or "this site"
+    named = resource if isinstance(resource, Names) else Names(resource, resource, resource)
     what = f"cannot {doing}: " if doing else ""
     kind: type[TrunklineError] = RetryLater
     meaning = str(found.str())
     if code in HOPELESS or _WRONG_PROTOCOL in meaning:
         kind, meaning = Misconfigured, _connection_fault(found, who)
     elif code in _FORBIDDEN:
-        kind, meaning = Misconfigured, _no_right(code, who, resource)
+        kind, meaning = Misconfigured, _no_right(code, who, named)
     elif code in _UNKNOWN:
         kind = Misconfigured
-        meaning = f"Kafka has no topic {resource!r}: create it ('trunkline topics apply' creates those of this site)"
+        meaning = f"Kafka has no topic {named.topic!r}: create it ('trunkline topics apply' creates those of this site)"
     elif code == KafkaError.MSG_SIZE_TOO_LARGE:
-        kind, meaning = Rejected, f"a record is larger than topic {resource!r} takes"
+        kind, meaning = Rejected, f"a record is larger than topic {named.topic!r} takes"
     elif code == KafkaError.INVALID_SESSION_TIMEOUT:
         kind, meaning = Misconfigured, "the brokers do not allow this 'log.session_seconds': use 6 or more, or change their limits"
     elif was_replaced(found):
-        kind, meaning = Fenced, f"another holder took over {resource or 'this name'}"
+        kind, meaning = Fenced, f"another holder took over {named.transaction or named.group or 'this name'}"
     elif code in AWAY:
         kind, meaning = NotConnected, f"no broker answers: {meaning}"
     return kind(f"{what}{meaning}")
+
+
+def is_about_connecting(error: KafkaError | KafkaException, fault: KafkaError | None) -> bool:
+    """Return whether no broker answered and nothing but TLS is known to be the reason."""
+    return code_of(error).code() in {*AWAY, KafkaError._SSL} and (fault is None or fault.code() == KafkaError._SSL)
 
 
 def was_replaced(error: KafkaError) -> bool:
@@ -161,10 +176,10 @@ def was_replaced(error: KafkaError) -> bool:
     return error.code() in REPLACED or (error.code() == KafkaError._FATAL and "fenced" in str(error.str()).lower())
 
 
-def _no_right(code: int, who: str, resource: str) -> str:
-    kind = _FORBIDDEN[code]
-    named = f"{kind} {resource!r}" if kind and resource else kind or "the cluster as a whole"
-    return f"{who} has no right to {named}: grant it ('trunkline topics apply' sets the access lists of this site)"
+def _no_right(code: int, who: str, named: Names) -> str:
+    kind, place = _FORBIDDEN[code]
+    what = f"{kind} {named[place]!r}" if kind and named[place] else kind or "the cluster as a whole"
+    return f"{who} has no right to {what}: grant it ('trunkline topics apply' sets the access lists of this site)"
 
 
 def _connection_fault(fault: KafkaError, who: str) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,8 +10,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
-from trunkline.log.kafka.errors import HOPELESS, explain
-from trunkline.model.errors import NotConnected, TrunklineError
+from trunkline.log.kafka.errors import HOPELESS, Names, explain, is_about_connecting
+from trunkline.log.kafka.handshake import finding
+from trunkline.model.errors import Misconfigured, TrunklineError
 
 __all__ = ["CONSUMING", "PRODUCING", "Connection", "Settings", "client_settings", "explain"]
 
@@ -22,6 +24,8 @@ _log = logging.getLogger("trunkline.kafka")
 MAX_RECORD_BYTES: Final = 8 << 20
 #: What a request holds beside one record.
 FRAME_BYTES: Final = 1 << 16
+#: How often a broker that does not answer is asked why.
+_LOOK_AGAIN_SECONDS: Final = 5.0
 
 #: Fetching in bulk: twice the rate of the client's defaults, and at most 64 MB in memory whatever the number of partitions.
 CONSUMING: Final[Settings] = {
@@ -102,6 +106,7 @@ class Connection:
         self.timeout = config.timeout_seconds
         self._lock = threading.Lock()
         self._fault: KafkaError | None = None
+        self._looked: tuple[float, str] | None = None
 
     def of_client(self, *parts: Settings) -> dict[str, Any]:
         """Return the whole settings of a client that tells its faults here."""
@@ -118,16 +123,22 @@ class Connection:
 
     def well(self) -> None:
         """Forget the fault: a broker answered."""
-        self._fault = None
+        self._fault = self._looked = None
 
-    def late(self, doing: str, resource: str = "") -> TrunklineError:
+    def late(self, doing: str, resource: str | Names = "") -> TrunklineError:
         """Return what to raise when an answer did not come in time."""
         return self.explain(KafkaError(KafkaError.REQUEST_TIMED_OUT, f"nothing came in {self.timeout:g} seconds"), doing, resource)
 
-    def explain(self, error: KafkaError | KafkaException, doing: str = "", resource: str = "") -> TrunklineError:
-        """Return what to raise; see `trunkline.log.kafka.errors.explain`."""
-        found = explain(error, doing=doing, resource=resource, principal=self.principal, fault=self._fault)
-        if isinstance(found, NotConnected) and "security.protocol" not in self.settings:
-            # a broker that expects TLS hangs up without a word
-            return NotConnected(f"{found}; this is a client in plain text: brokers that expect TLS need a 'log.security' section")
-        return found
+    def explain(self, error: KafkaError | KafkaException, doing: str = "", resource: str | Names = "") -> TrunklineError:
+        """Return what to raise; see `trunkline.log.kafka.errors.explain`. When nobody answers, the brokers' ports are looked at."""
+        fault = self._fault
+        if is_about_connecting(error, fault) and (wrong := self._look()):
+            return Misconfigured(f"cannot {doing}: {wrong}" if doing else wrong)
+        return explain(error, doing=doing, resource=resource, principal=self.principal, fault=fault)
+
+    def _look(self) -> str:
+        """Return what a handshake finds wrong. What was found holds for a while: callers repeat what failed several times a second."""
+        with self._lock:
+            if self._looked is None or time.monotonic() - self._looked[0] > _LOOK_AGAIN_SECONDS:
+                self._looked = time.monotonic(), finding(self.settings, self.principal)
+            return self._looked[1]
