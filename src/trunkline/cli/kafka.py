@@ -1,11 +1,6 @@
 """`trunkline kafka`: real brokers on this machine for development."""
 
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
@@ -27,6 +22,7 @@ from trunkline.cli.kafka_cluster import (
     runner,
     site_lines,
 )
+from trunkline.cli.kafka_runner import start_detached, stop_runner
 from trunkline.cli.output import complain, emit, fail, people, plain
 from trunkline.cli.run import stop_event
 from trunkline.lab.kafka import BrokerFailed, Cluster
@@ -39,9 +35,6 @@ app.add_typer(dev, name="dev")
 
 Directory = Annotated[Path, typer.Option("--dir", help="where the cluster keeps its data, settings and credentials", file_okay=False)]
 _DEFAULT: Final = Path("data/kafka")
-_START_SECONDS: Final = 300.0
-_STOP_SECONDS: Final = 120.0
-_POLL_SECONDS: Final = 0.1
 _WATCH_SECONDS: Final = 1.0
 _ASK_SECONDS: Final = 5.0
 
@@ -71,17 +64,7 @@ def up(
 @dev.command()
 def down(directory: Directory = _DEFAULT) -> None:
     """Stop the cluster in order; its data stays."""
-    pid = runner(directory)
-    if pid is None:
-        people.print(f"no cluster of [bold]{plain(directory)}[/] runs")
-        return
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while runner(directory) == pid:
-        if time.monotonic() > deadline:
-            fail(f"process {pid} still runs after {_STOP_SECONDS:.0f} s: look into {directory}/node-*/broker.log")
-        time.sleep(_POLL_SECONDS)
-    people.print("stopped")
+    stop_runner(directory, "node-*/broker.log")
 
 
 @dev.command()
@@ -138,20 +121,7 @@ def _keep_running(cluster: Cluster, stop: threading.Event) -> None:
 
 
 def _detached(directory: Path, options: list[str]) -> Shape:
-    if pid := runner(directory):
-        fail(f"the cluster of {directory} is already running as process {pid}", 2)
-    directory.mkdir(parents=True, exist_ok=True)
-    log = directory / "up.log"
-    with log.open("wb") as out:
-        command = [sys.executable, "-m", "trunkline.cli.entry", "kafka", "dev", "up", "--dir", str(directory), *options]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-    ready = ready_file(directory)
-    deadline = time.monotonic() + _START_SECONDS
-    while not (ready.exists() and runner(directory) == process.pid):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.terminate()
-            raise BrokerFailed(f"the cluster did not start: {log.read_text(errors='replace').strip()}")
-        time.sleep(_POLL_SECONDS)
+    start_detached(directory, ["kafka", "dev", "up", "--dir", str(directory), *options])
     shape = known_shape(directory)
     if shape is None:
         raise BrokerFailed(f"{directory / 'cluster.json'} is gone again")
