@@ -35,7 +35,11 @@ USERS: Final = (
     User("operator", "admin"),  # the cluster's own 'admin' is a super user: rights would not show
 )
 STRANGER: Final = "someone.elses.topic"
-GROUPS: Final = ("validate", "historian", "reader-bi", "reader-bi.dashboards", "mirror-rig.offsets", "someone.elses.group")
+GROUPS: Final = ("validate", "historian", "reader-bi", "reader-bi.dashboards", "edge-rig-mm2", "edge-other-mm2", "someone.elses.group")
+MIRROR_BOOKS: Final = {
+    *(f"mm2-{book}.edge-rig.internal" for book in ("configs", "offsets", "status", "offset-syncs")),
+    "edge-rig.checkpoints.internal",
+}
 TRANSACTIONS: Final = ("gateway-g1.append", "gateway-g2.append", "validate.worker-0")
 OPERATION_OF: Final = {kind: operation for operation, kind in OPERATIONS.items()}
 
@@ -61,7 +65,7 @@ def test_nobody_but_administration_makes_or_changes_topics(layout: Layout) -> No
     for user in USERS:
         for grant in grants(user, layout):
             assert grant.operations <= SUPPORTED[grant.resource]
-            if user.role == "admin" or (user.role == "mirror" and grant.name in ("mm2-", "heartbeats", "edge.checkpoints.internal")):
+            if user.role == "admin" or (user.role == "mirror" and grant.name in MIRROR_BOOKS):
                 continue
             assert not grant.operations & {"create", "delete", "alter", "alter-configs", "cluster-action"}, (user, grant)
 

@@ -63,6 +63,14 @@ def test_roles_follow_the_site_file(file: Path) -> None:
     assert list(role_commands(load(file))) == ["database", "historian", "worker", "api", "gateway:gw1", "gateway:gw2", "lab"]
 
 
+def test_an_edge_of_its_own_kafka_reads_devices_only(file: Path) -> None:
+    """W-181: history is made at the centre."""
+    central = "central: {bootstrap: 127.0.0.1:9192, insecure: true}"
+    log = f"log: {{engine: kafka, bootstrap: 127.0.0.1:9092, profile: development, insecure: true, edge: {{{central}}}}}\n"
+    file.write_text(SITE + log)
+    assert list(role_commands(load(file))) == ["gateway:gw1", "gateway:gw2"]
+
+
 def test_members_are_processes_of_their_own(file: Path) -> None:
     """P-115, P-113: each has a name that survives restarts; the first is called as when it is alone."""
     file.write_text(SITE.replace('nobody"}', 'nobody", members: 3}') + "validation: {members: 2}\n")

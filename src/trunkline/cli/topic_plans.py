@@ -16,8 +16,8 @@ from trunkline.config.secrets import SecretStore
 from trunkline.log.journal.journal import Journal
 from trunkline.log.kafka.access import User, site_users
 from trunkline.log.kafka.admin import ClusterAdmin
-from trunkline.log.kafka.plan import Plan, Step, describe, plan_journal, plan_rules, plan_topics, plan_users, wanted_topics
-from trunkline.log.opening import layout_of, retention_of, site_journal
+from trunkline.log.kafka.plan import Plan, Step, describe, plan_journal, plan_rules, plan_topics, plan_users
+from trunkline.log.opening import kafka_topics, layout_of, retention_of, site_journal
 from trunkline.security.kafka_credentials import provision, secret_name
 from trunkline.security.kafka_credentials import rotate as rotate_password
 
@@ -27,7 +27,7 @@ Users = Annotated[bool | None, typer.Option("--users/--no-users", help="also SCR
 Acls = Annotated[bool | None, typer.Option("--acls/--no-acls", help="also access lists; default: where the site's brokers are secured")]
 Readers = Annotated[list[str] | None, typer.Option("--reader", help="a consumer of others: user reader-NAME; may be repeated")]
 Producers = Annotated[list[str] | None, typer.Option("--producer", help="a producer of others: user producer-NAME; may be repeated")]
-Mirrors = Annotated[list[str] | None, typer.Option("--mirror", help="an edge with MirrorMaker 2: user mirror-NAME; may be repeated")]
+Mirrors = Annotated[list[str] | None, typer.Option("--mirror", help="an edge with MirrorMaker 2, by its site name: user mirror-SITE; may be repeated")]
 Shorten = Annotated[bool, typer.Option(help="allow a shorter retention, which deletes records")]
 Revoke = Annotated[bool, typer.Option(help="take away rights that the table does not give")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object per line, then a summary")]
@@ -158,7 +158,7 @@ def cluster_plan(site: Site, asked: Asked) -> Plan:
     secured = config.security is not None
     users = [*site_users(gateway.id for gateway in site.config.gateways), *asked.others]
     named = [user.name for user in users]
-    wanted = wanted_topics(layout, asked.profile or config.profile, retention_of(config))
+    wanted = kafka_topics(config, asked.profile)
     with_users = secured if asked.users is None else asked.users
     with_acls = secured if asked.acls is None else asked.acls
     cluster = cluster_admin(site).look([topic.name for topic in wanted], named if with_users or with_acls else ())

@@ -44,9 +44,10 @@ def up(
         fail(str(error), 2)
     try:
         supervisor.tend()  # the roles load while the first password is hashed
-        from trunkline.security.users import ensure_administrator  # noqa: PLC0415 - the roles need not wait for this import
+        if site.config.log.edge is None:
+            from trunkline.security.users import ensure_administrator  # noqa: PLC0415 - the roles need not wait for this import
 
-        _welcome(site, ensure_administrator(site.data_dir))
+            _welcome(site, ensure_administrator(site.data_dir))
         passed = _run(site, supervisor, seconds, headless=headless or as_json, as_json=as_json)
     except TrunklineError as error:
         fail(str(error), 2)

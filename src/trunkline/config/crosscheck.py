@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
 from trunkline.config.examining import Examined
-from trunkline.config.kafka import addresses
+from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
 from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, references, texts
 from trunkline.config.site import LogConfig, SiteConfig
@@ -165,7 +165,7 @@ def _kafka(log: LogConfig, examined: Examined) -> Iterator[Problem]:
             message = "everything goes to Kafka in plain text and without a principal: whoever is on this machine can read and write it"
             yield examined.document.problem(("log", "insecure"), message, "add a 'security' section for anything but trials", warning=True)
         return
-    if idle := [name for name in ("bootstrap", "security", "insecure") if name in log.model_fields_set]:
+    if idle := [name for name in ("bootstrap", "security", "insecure", "edge") if name in log.model_fields_set]:
         message = f"{', '.join(map(repr, idle))} say how Kafka is reached, but the engine is {log.engine!r}"
         yield examined.document.problem(("log", idle[0]), message, "write 'engine: kafka', or remove them", warning=True)
 
@@ -201,17 +201,22 @@ def _members(config: SiteConfig, examined: Examined) -> Iterator[Problem]:
 
 
 def _certificates(log: LogConfig, examined: Examined, directory: Path) -> Iterator[Problem]:
-    security = log.security
-    for name in ("ca", "certificate", "key") if security is not None and log.engine == "kafka" else ():
-        text = getattr(security, name)
-        if not text:
-            continue
-        file = directory / Path(text).expanduser()
-        try:
-            file.open("rb").close()
-        except OSError as error:
-            message = f"{file} cannot be read: {(error.strerror or str(error)).lower()}"
-            yield examined.document.problem(("log", "security", name), message, "name a PEM file that this user may read")
+    if log.engine != "kafka":
+        return
+    sections: list[tuple[Location, KafkaSecurity | None]] = [(("log", "security"), log.security)]
+    if log.edge is not None:
+        sections.append((("log", "edge", "central", "security"), log.edge.central.security))
+    for location, security in sections:
+        for name in ("ca", "certificate", "key") if security is not None else ():
+            text = getattr(security, name)
+            if not text:
+                continue
+            file = directory / Path(text).expanduser()
+            try:
+                file.open("rb").close()
+            except OSError as error:
+                message = f"{file} cannot be read: {(error.strerror or str(error)).lower()}"
+                yield examined.document.problem((*location, name), message, "name a PEM file that this user may read")
 
 
 def _secrets(examined: Examined, store: SecretStore) -> Iterator[Problem]:

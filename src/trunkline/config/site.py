@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 
+from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.registry import RegistryConfig
 from trunkline.config.tags import Identifier, Model, Seconds
@@ -51,12 +52,17 @@ class LogConfig(Model):
     insecure: bool = Field(False, description="kafka: plain text without a principal, for brokers on this machine only")
     timeout_seconds: float = Field(10.0, ge=1, le=300, description="kafka: longest wait for a broker before work is put off")
     session_seconds: float = Field(10.0, ge=1, le=300, description="kafka: silence after which other workers take over a worker's share")
+    edge: EdgeKafka | None = Field(None, description="kafka: 'bootstrap' is a broker of this edge's own, mirrored to a central cluster")
 
     @model_validator(mode="before")
     @classmethod
     def _partitions(cls, given: object) -> object:
-        """A cluster in production gets what its layout is made for; everything smaller the small number above."""
-        if not isinstance(given, dict) or given.get("engine") != "kafka" or given.get("profile", "production") != "production":
+        """A cluster in production, and an edge of one, get what their layout is made for; everything smaller the small number above."""
+        if not isinstance(given, dict) or given.get("engine") != "kafka":
+            return given
+        edge = given.get("edge")
+        cluster = edge.get("central") if isinstance(edge, dict) else given
+        if not isinstance(cluster, dict) or cluster.get("profile", "production") != "production":
             return given
         return {"partitions": PRODUCTION_PARTITIONS.get(str(given.get("layout", "gateway")), 4), **given}
 
@@ -64,6 +70,8 @@ class LogConfig(Model):
     def _connection(self) -> "LogConfig":
         if self.engine == "kafka":
             check_connection(self.bootstrap, self.security, insecure=self.insecure)
+            if self.edge is not None:
+                check_edge(self.edge, self.bootstrap, self.profile, insecure=self.insecure)
         return self
 
 

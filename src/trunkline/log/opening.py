@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trunkline.config.kafka import Profile
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.journal.journal import Journal
-from trunkline.log.port import Log
+from trunkline.log.port import Log, Topic
 from trunkline.log.topics import Layout
 from trunkline.model import times
 
 if TYPE_CHECKING:
     from trunkline.log.kafka.engine import KafkaLog
+    from trunkline.log.kafka.plan import KafkaTopic
 
 
 def layout_of(config: LogConfig) -> Layout:
@@ -67,7 +69,7 @@ def _open_kafka(config: LogConfig, secrets: SecretStore | None, *, look: bool) -
 
     log = KafkaLog(config, secrets)
     try:
-        if look and log.missing(layout_of(config).catalogue()) and config.profile == "development":
+        if look and log.missing(Topic(one.name, one.partitions) for one in kafka_topics(config)) and config.profile == "development":
             _create(config, secrets)
     except BaseException:
         log.close()
@@ -75,17 +77,30 @@ def _open_kafka(config: LogConfig, secrets: SecretStore | None, *, look: bool) -
     return log
 
 
+def kafka_topics(config: LogConfig, profile: Profile | None = None) -> "list[KafkaTopic]":
+    """Return what the brokers that the site file names should hold; `profile` replaces the site file's.
+
+    An edge with a broker of its own holds what is mirrored to the centre and what comes back, and keeps it by bytes (D-19).
+    """
+    from trunkline.log.kafka.edge import edge_topics  # noqa: PLC0415 - as above
+    from trunkline.log.kafka.plan import wanted_topics  # noqa: PLC0415
+
+    if config.edge is not None:
+        return edge_topics(layout_of(config), config.edge)
+    return wanted_topics(layout_of(config), profile or config.profile, retention_of(config))
+
+
 def _create(config: LogConfig, secrets: SecretStore | None) -> None:
     """Create what is missing as `trunkline topics apply` would."""
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - as above
 
     from trunkline.log.kafka.admin import ClusterAdmin  # noqa: PLC0415
-    from trunkline.log.kafka.plan import Plan, plan_topics, wanted_topics  # noqa: PLC0415
+    from trunkline.log.kafka.plan import Plan, plan_topics  # noqa: PLC0415
     from trunkline.log.kafka.settings import Connection  # noqa: PLC0415
 
     connection = Connection(config, secrets)
     admin = ClusterAdmin(AdminClient(connection.of_client()), connection)
-    wanted = wanted_topics(layout_of(config), config.profile, retention_of(config))
+    wanted = kafka_topics(config)
     plan = plan_topics(wanted, admin.look(topic.name for topic in wanted))
     admin.apply(Plan([step for step in plan.steps if step.action == "create topic"]), lambda _: "", lambda _: None)
 

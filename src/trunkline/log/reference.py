@@ -37,7 +37,7 @@ _ACCESS_HEAD: Final = f"""\
 Everything is denied that this table does not give (`StandardAuthorizer`, `allow.everyone.if.no.acl.found=false`).
 `trunkline topics apply site.yaml` grants it and finds rights beyond it; `--revoke` takes those away. Every site has the users
 `gateway-ID` for each of its gateways, `validate`, `historian`, `api`, `site` and `admin`; others are asked for with `--reader NAME`,
-`--producer NAME` and `--mirror NAME`. Their passwords are made once and lie in the site's secrets as `kafka-USER`, mode 0600.
+`--producer NAME` and `--mirror SITE`. Their passwords are made once and lie in the site's secrets as `kafka-USER`, mode 0600.
 
 **W** write, **R** read; both include describe. `IdempotentWrite` is granted to nobody: since Kafka 3.0 the
 right to write a topic is enough (PD-13).
@@ -97,9 +97,8 @@ def _matrix(layout: Layout) -> Iterator[str]:
     given = {role: {grant.name: grant.operations for grant in grants(User(_example(role), role), layout)} for role in ROLES}
     for spec in layout.specs():
         yield f"| `{spec.name}` | {' | '.join(_letters(given[role], spec) for role in ROLES)} |"
-    own = [
-        grant for grant in grants(User("mirror-NAME", "mirror"), layout) if grant.resource == "topic" and layout.spec(grant.name) is None
-    ]
+    mirror = User(_example("mirror"), "mirror")
+    own = [grant for grant in grants(mirror, layout) if grant.resource == "topic" and layout.spec(grant.name) is None]
     for grant in own:
         cells = ["" if role != "mirror" else ", ".join(sorted(grant.operations)) for role in ROLES]
         cells[ROLES.index("admin")] = "all"
@@ -127,7 +126,7 @@ def _example(role: Principal) -> str:
         "gateway": "gateway-ID",
         "external-reader": "reader-NAME",
         "external-producer": "producer-NAME",
-        "mirror": "mirror-NAME",
+        "mirror": "mirror-SITE",
     }
     return names.get(role, role)
 

@@ -41,6 +41,19 @@ def role_commands(site: Site) -> dict[str, list[str]]:
     commands: dict[str, list[str]] = {}
     if site.config.lab is not None and site.config.lab.kafka_brokers:
         commands["kafka"] = [*run, "kafka", file]
+    if site.config.log.edge is None:  # the rest of a site whose log is mirrored is at the centre
+        commands |= _central_commands(site, run)
+    for gateway in site.config.gateways:
+        commands[f"gateway:{gateway.id}"] = [*run, "gateway", file, "--id", gateway.id]
+    if site.config.lab is not None:
+        commands["lab"] = [*run, "lab", file]
+    return commands
+
+
+def _central_commands(site: Site, run: list[str]) -> dict[str, list[str]]:
+    """Return the roles that make history of what gateways read."""
+    file = str(site.file)
+    commands: dict[str, list[str]] = {}
     if not site.config.historian.dsn:
         commands["database"] = [*run, "database", file]
     for role, members in (("historian", site.config.historian.members), ("worker", site.config.validation.members)):
@@ -49,10 +62,6 @@ def role_commands(site: Site) -> dict[str, list[str]]:
             # the first is called as if it were alone, so that its name holds when others come and go
             commands[f"{role}:{member}" if number else role] = [*run, role, file, "--member", member]
     commands["api"] = [*run, "api", file]
-    for gateway in site.config.gateways:
-        commands[f"gateway:{gateway.id}"] = [*run, "gateway", file, "--id", gateway.id]
-    if site.config.lab is not None:
-        commands["lab"] = [*run, "lab", file]
     return commands
 
 

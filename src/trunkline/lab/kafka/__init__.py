@@ -2,6 +2,7 @@
 
 from trunkline.lab.kafka.broker import Broker, BrokerFailed
 from trunkline.lab.kafka.cluster import Cluster
+from trunkline.lab.kafka.edge import Edge
 from trunkline.lab.kafka.installation import Jars
 from trunkline.lab.kafka.java_clients import java_client_settings, write_client_settings
 from trunkline.lab.kafka.jvm import Jvm
@@ -13,6 +14,7 @@ __all__ = [
     "BrokerFailed",
     "Cluster",
     "ClusterSecurity",
+    "Edge",
     "Jars",
     "Jvm",
     "NodePorts",

@@ -38,7 +38,7 @@ PURPOSES: Final[Mapping[Principal, str]] = {
     "site": "gateway, validation, historian and API of one machine under one principal; separate principals are the better choice",
     "external-reader": "a consumer of others: `reader-NAME`; its groups are `reader-NAME` and `reader-NAME.…`",
     "external-producer": "a producer of others: `producer-NAME`",
-    "mirror": "MirrorMaker 2 of an edge with a Kafka of its own: `mirror-NAME`",
+    "mirror": "MirrorMaker 2 of an edge with a Kafka of its own: `mirror-SITE`",
     "admin": "people who run the cluster, and `trunkline topics`",
 }
 #: The user of role `site`, where one machine runs everything under one principal.
@@ -125,6 +125,11 @@ def grants(user: User, layout: Layout) -> tuple[Grant, ...]:
     return _merged(parts)
 
 
+def mirror_alias(edge: str) -> str:
+    """Return what MirrorMaker 2 calls the Kafka of an edge; its books at the centre have this name in theirs."""
+    return f"edge-{edge}"
+
+
 def allowed(user: User, layout: Layout, resource: Resource, name: str) -> Operations:
     """Return the operations that the brokers will let a user do on a resource, implied ones included."""
     found: set[Operation] = set()
@@ -167,14 +172,13 @@ def _transactions(*prefixes: str) -> Iterator[Grant]:
 
 
 def _bookkeeping(user: User) -> Iterator[Grant]:
-    """MirrorMaker 2 keeps offsets, settings and heartbeats on the target (D-20)."""
+    """MirrorMaker 2 keeps offsets, settings and states on the target (D-20); those of one edge are nobody else's business."""
     keeping: Operations = frozenset({"create", "read", "write", "describe-configs"})
-    yield Grant("topic", "mm2-", keeping, "prefixed")
-    yield Grant("topic", "heartbeats", keeping)
-    yield Grant("topic", "edge.checkpoints.internal", keeping)
-    yield from _groups(user.name)
-    yield from _groups(f"{user.name}.", pattern="prefixed")
-    yield Grant("cluster", CLUSTER, frozenset({"describe"}))
+    alias = mirror_alias(user.name.removeprefix("mirror-"))
+    for book in ("configs", "offsets", "status", "offset-syncs"):
+        yield Grant("topic", f"mm2-{book}.{alias}.internal", keeping)
+    yield Grant("topic", f"{alias}.checkpoints.internal", keeping)
+    yield from _groups(f"{alias}-mm2")
 
 
 def _admin() -> Iterator[Grant]:

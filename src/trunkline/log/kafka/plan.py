@@ -18,7 +18,7 @@ Action = Literal["create topic", "change settings", "create user", "grant", "rev
 
 #: Copies and in-sync copies by profile (ED-3): two brokers lost stop writes and lose nothing (PD-20).
 COPIES: Final[Mapping[Profile, tuple[int, int]]] = {"development": (1, 1), "production": (3, 2)}
-_FOREVER: Final = "-1"
+FOREVER: Final = "-1"
 _MS: Final = 1000
 
 
@@ -121,8 +121,8 @@ def settings(spec: TopicSpec, in_sync: int, retention_us: int | None = None) -> 
         "max.message.bytes": str(spec.max_message_bytes),
         "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": str(in_sync),
-        "retention.bytes": _FOREVER if spec.retention_bytes is None else str(spec.retention_bytes),
-        "retention.ms": _FOREVER if retention is None else str(retention // _MS),
+        "retention.bytes": FOREVER if spec.retention_bytes is None else str(spec.retention_bytes),
+        "retention.ms": FOREVER if retention is None else str(retention // _MS),
         "segment.ms": str(spec.segment_us // _MS),
         "unclean.leader.election.enable": "false",
     }
@@ -179,11 +179,11 @@ def plan_journal(wanted: Iterable[Topic], found: Mapping[str, Topic]) -> Plan:
 
 
 def _retention(topic: Topic) -> str:
-    return _FOREVER if topic.retention_us is None else str(topic.retention_us // _MS)
+    return FOREVER if topic.retention_us is None else str(topic.retention_us // _MS)
 
 
 def _bytes(topic: Topic) -> str:
-    return _FOREVER if topic.retention_bytes is None else str(topic.retention_bytes)
+    return FOREVER if topic.retention_bytes is None else str(topic.retention_bytes)
 
 
 def plan_users(users: Sequence[User], cluster: Cluster, has_password: Callable[[User], bool]) -> Plan:
@@ -235,9 +235,9 @@ def describe(rule: Rule) -> str:
 
 
 def _is_less(new: str, old: str | None) -> bool:
-    if old is None or new == _FOREVER:
+    if old is None or new == FOREVER:
         return False
-    return old == _FOREVER or int(new) < int(old)
+    return old == FOREVER or int(new) < int(old)
 
 
 def _too_few_brokers(topic: KafkaTopic, brokers: int) -> Finding:
