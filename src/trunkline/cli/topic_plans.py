@@ -27,7 +27,7 @@ Users = Annotated[bool | None, typer.Option("--users/--no-users", help="also SCR
 Acls = Annotated[bool | None, typer.Option("--acls/--no-acls", help="also access lists; default: where the site's brokers are secured")]
 Readers = Annotated[list[str] | None, typer.Option("--reader", help="a consumer of others: user reader-NAME; may be repeated")]
 Producers = Annotated[list[str] | None, typer.Option("--producer", help="a producer of others: user producer-NAME; may be repeated")]
-Mirrors = Annotated[list[str] | None, typer.Option("--mirror", help="an edge with MirrorMaker 2, by its site name: user mirror-SITE; may be repeated")]
+Mirrors = Annotated[list[str] | None, typer.Option("--mirror", help="MirrorMaker 2 of an edge: user mirror-SITE; may be repeated")]
 Shorten = Annotated[bool, typer.Option(help="allow a shorter retention, which deletes records")]
 Revoke = Annotated[bool, typer.Option(help="take away rights that the table does not give")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object per line, then a summary")]
