@@ -27,7 +27,7 @@ class Step(Protocol):
 
     @property
     def outputs(self) -> Sequence[str]:
-        """Topics written; the runtime gives their last records to `recover`."""
+        """Topics written; the runtime gives their last records to `recover`, of the partitions that it reads."""
         ...
 
     def process(self, records: Sequence[StoredRecord]) -> Outputs:
@@ -35,5 +35,5 @@ class Step(Protocol):
         ...
 
     def recover(self, records: Sequence[StoredRecord]) -> None:
-        """Take own earlier output (oldest first) to rebuild state after a start."""
+        """Take own earlier output (oldest first) to rebuild state after a start, or when the share of partitions has grown."""
         ...

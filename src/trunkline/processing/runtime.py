@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from trunkline.log.port import Consumer, Log
+from trunkline.log.port import Batch, Consumer, Log, TopicPartition
 from trunkline.model.errors import Fenced, RetryLater
 from trunkline.processing.port import Step
 
@@ -15,7 +15,7 @@ log = structlog.get_logger("trunkline.worker")
 _POLL_RECORDS: Final = 500
 _POLL_SECONDS: Final = 0.5
 _PAUSES: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
-#: How much of its own output, per partition, a step is shown after a start.
+#: How much of its own output, per partition, a step is shown when it is dealt a share.
 _RECOVER_RECORDS: Final = 1000
 
 
@@ -55,22 +55,29 @@ class StepRunner:
         site = self._open_log()
         try:
             step = self._make_step()
-            self._recover(site, step)
             with site.consumer(step.name, step.inputs, self._member, appends=step.outputs) as consumer:
                 self.error = None
+                held: set[TopicPartition] = set()
                 while not stop.is_set():
-                    self._turn(consumer, step)
+                    batch = consumer.poll(_POLL_RECORDS, _POLL_SECONDS)
+                    before, held = held, consumer.assignment()
+                    if not held <= before:
+                        # others had these partitions meanwhile: what is remembered of them is old
+                        step = self._make_step()
+                        self._recover(site, step, {at.partition for at in held})
+                    if batch:
+                        self._turn(consumer, step, batch)
         finally:
             site.close()
 
-    def _turn(self, consumer: Consumer, step: Step) -> None:
-        batch = consumer.poll(_POLL_RECORDS, _POLL_SECONDS)
-        if batch:
-            outputs = step.process(batch.records)
-            consumer.commit(batch.positions, with_appends=outputs)
-            self.records_total += len(batch.records)
+    def _turn(self, consumer: Consumer, step: Step, batch: Batch) -> None:
+        outputs = step.process(batch.records)
+        consumer.commit(batch.positions, with_appends=outputs)
+        self.records_total += len(batch.records)
 
-    def _recover(self, site: Log, step: Step) -> None:
+    def _recover(self, site: Log, step: Step, partitions: set[int]) -> None:
+        """Show a step the end of its own output in the partitions that it is dealt; output keeps the partition of its input."""
         for topic in step.outputs:
             for at, (first, end) in site.bounds(topic).items():
-                step.recover(site.read(at, max(first, end - _RECOVER_RECORDS), _RECOVER_RECORDS))
+                if at.partition in partitions:
+                    step.recover(site.read(at, max(first, end - _RECOVER_RECORDS), _RECOVER_RECORDS))
