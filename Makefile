@@ -76,8 +76,8 @@ ui-test: $(STAMPS)/ui ## types, style and unit tests of the page
 e2e: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## browser tests against a running plant
 	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent e2e
 
-screenshots: $(STAMPS)/dev $(STAMPS)/browser $(STATIC) ## pictures of every page, dark and light, into build/screenshots
-	$(NODE_PATH_FIRST) $(PY) tools/with_plant.py npm --prefix ui run --silent screenshots -- $(CURDIR)/build/screenshots
+screenshots: $(STAMPS)/dev $(STAMPS)/browser $(if $(filter kafka,$(LOG)),$(STAMPS)/kafka) $(STATIC) ## pictures of every page, dark and light, into build/screenshots
+	$(NODE_PATH_FIRST) LOG=$(LOG) $(PY) tools/with_plant.py npm --prefix ui run --silent screenshots -- $(CURDIR)/build/screenshots
 
 bench: $(STAMPS)/dev $(STAMPS)/kafka ## every figure that docs quote, as JSON
 	$(PY) -m bench $(PICK) $(ARGS)

@@ -1,7 +1,8 @@
 """Runs a command beside a freshly started demonstration plant: `tools/with_plant.py COMMAND…`.
 
 The command finds the page's address in TRUNKLINE_URL, the administrator's password in TRUNKLINE_PASSWORD and the site file in
-TRUNKLINE_SITE. The plant lives in a folder of its own on free ports and is taken down afterwards.
+TRUNKLINE_SITE. The plant lives in a folder of its own on free ports and is taken down afterwards. With LOG=kafka in the environment its log
+is a real broker.
 """
 
 import json
@@ -28,10 +29,10 @@ STOP_SECONDS: Final = 60.0
 
 def make_site(directory: Path) -> Site:
     """Write and load the site file."""
-    modbus, opcua, mqtt, api = free_ports(4)
+    modbus, opcua, mqtt, api, broker = free_ports(5)
     lab = LabConfig(units=10, seed=7, period_ms=1000, modbus_port=modbus, opcua_port=opcua, mqtt_port=mqtt)
     file = directory / "site.yaml"
-    file.write_text(site_text(SitePlan(lab, api_port=api)))
+    file.write_text(site_text(SitePlan(lab, api_port=api, kafka_ports=(broker,) if os.environ.get("LOG") == "kafka" else ())))
     return load(file)
 
 
