@@ -79,6 +79,26 @@ def test_replayed_singles_add_nothing() -> None:
     )
 
 
+def test_an_event_id_with_other_content_is_refused() -> None:
+    """PD-23, P-76: an equal repeat is dropped and counted; another reading under a known id is a dead letter. Also after a restart."""
+    later = {"timestamp": "2026-01-01T12:00:01Z"}
+    others = [str(uuid7()) for _ in range(2)]
+    sent = stored(envelope(1.0), envelope(1.0), envelope(2.0, **later), envelope(5.0, event_id=others[0], **later))
+    first = step()
+    out = first.process(sent)
+    (block,) = emitted(out, CLEAN)
+    columns = codec.decode([block])
+    assert [columns.value(place) for place in range(len(columns))] == [1.0, 5.0]
+    assert (first.counts["rejected"], first.counts["deduplicated"]) == (1, 1)
+    (letter,) = letters(out)
+    assert (letter.offset, letter.reason) == (102, "event_id: 0197d2a0-0000-7000-8000-00000000002a is known with other content")
+    second = step()
+    second.recover(emitted(out, CLEAN))
+    again = stored(envelope(3.0, event_id=others[0], **later), envelope(4.0, event_id=others[1], **later), first=104)
+    (letter,) = letters(second.process(again))
+    assert (letter.offset, letter.value) == (104, 3.0)
+
+
 def test_events_and_alarms_of_third_parties_come_out_as_ours() -> None:
     records = [
         *stored(envelope(None, tag="MODE_CHANGE", category="event", before="AUTO", after="MANUAL"), topic=EVENTS),

@@ -52,7 +52,7 @@ def read(
         begin, until = moment(start), moment(end)
         site = load(file)
         with historian_reader(site) as reader:
-            found: Raw | Chart = reader.chart(tag, begin, until, points) if points else reader.raw(tag, begin, until, limit)
+            found: Raw | Chart = reader.chart(tag, begin, until, points) if points else reader.raw(tag, begin, until, limit, event_ids=True)
     except (ValueError, Misconfigured) as error:
         fail(str(error), 2)
     except UnknownTag:
@@ -72,15 +72,15 @@ def _raw_table(raw: Raw) -> pa.Table:
         Kind.BOOLEAN: pa.bool_(),
         Kind.TEXT: pa.string(),
     }
-    quality = raw.quality.tolist()
-    return pa.table(
-        {
-            "time": pa.array(raw.time, _STAMP),
-            "value": pa.array(raw.values(), kinds[raw.kind]),
-            "quality": pa.array([q.name(one) for one in quality]),
-            "quality_code": pa.array(raw.quality),
-        }
-    )
+    columns = {
+        "time": pa.array(raw.time, _STAMP),
+        "value": pa.array(raw.values(), kinds[raw.kind]),
+        "quality": pa.array([q.name(one) for one in raw.quality.tolist()]),
+        "quality_code": pa.array(raw.quality),
+    }
+    if raw.event_ids is not None:
+        columns["event_id"] = pa.array([None if one is None else str(one) for one in raw.event_ids], pa.string())
+    return pa.table(columns)
 
 
 def _chart_table(chart: Chart) -> pa.Table:

@@ -9,6 +9,7 @@ import numpy as np
 from trunkline.historian.segments import BOOL, LATEST
 from trunkline.ledger.status import GatewayStatus
 from trunkline.log.codec.columns import Columns
+from trunkline.log.codec.event_ids import IDS
 from trunkline.log.codec.head import BlockHead
 from trunkline.log.codec.writer import ledger_hour
 from trunkline.log.port import Positions, TopicPartition
@@ -74,6 +75,7 @@ class Flush:
         given_up: notices of lost ranges.
         refused: readings, by position, that were found impossible to store and are in a dead-letter topic now: they count as rejected.
         refused_events: the same for events.
+        ids: event id of each reading, zeros where it came without; None when all did.
     """
 
     columns: Columns
@@ -84,6 +86,7 @@ class Flush:
     given_up: list[GivenUp] = field(default_factory=list)
     refused: set[int] = field(default_factory=set)
     refused_events: set[int] = field(default_factory=set)
+    ids: IDS | None = None
 
     def refuse(self, refusal: "Refusal") -> None:
         """Count these as rejected when the flush is written again."""

@@ -7,6 +7,7 @@ from typing import Final
 from trunkline.historian.flush import EventRecord, Flush, GivenUp
 from trunkline.ledger.status import decode_status
 from trunkline.log.codec.columns import Columns, decode
+from trunkline.log.codec.event_ids import ids_of
 from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head
 from trunkline.log.codec.records import gather
@@ -75,6 +76,7 @@ class Gathering:
             broken(Category.TELEMETRY, record, reason)
             _count_as_rejected(record, Category.TELEMETRY, made)
         made.flush.columns, made.blocks = self._columns(blocks, made, broken)
+        made.flush.ids = ids_of(made.blocks, made.flush.columns)
         made.flush.places = [TopicPartition(record.topic, record.partition) for record in made.blocks]
         for record in self.records:
             category = topics.get(record.topic)

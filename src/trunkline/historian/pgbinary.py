@@ -16,6 +16,7 @@ from psycopg.adapt import Dumper, Loader, PyFormat
 from psycopg.pq import Format
 
 from trunkline.historian.db import PG_EPOCH
+from trunkline.log.codec.event_ids import UUID_BYTES
 
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 COPY_TRAILER: Final = b"\xff\xff"
@@ -49,6 +50,7 @@ class ElementType:
 INT2: Final = ElementType(21, 1005, np.dtype(np.int16))
 INT4: Final = ElementType(23, 1007, np.dtype(np.int32))
 INT8: Final = ElementType(20, 1016, np.dtype(np.int64))
+UUID: Final = ElementType(2950, 2951, UUID_BYTES)
 FLOAT8: Final = ElementType(701, 1022, np.dtype(np.float64))
 #: Times as µs since 2000-01-01.
 TIMESTAMPTZ: Final = ElementType(1184, 1185, np.dtype(np.int64))
@@ -177,5 +179,5 @@ def register(connection: Connection[Any]) -> None:
     connection.adapters.register_dumper(ArrayParameter, _ArrayDumper)
     connection.adapters.register_dumper(Time, _TimeDumper)
     connection.adapters.register_loader(TIMESTAMPTZ.oid, _TimeLoader)
-    for kind in (INT2, INT4, INT8, FLOAT8):
+    for kind in (INT2, INT4, INT8, FLOAT8, UUID):
         connection.adapters.register_loader(kind.array_oid, _loader(kind))

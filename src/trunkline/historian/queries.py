@@ -36,12 +36,14 @@ LATEST: Final = """
 
 PACKED: Final = "series_id, feed_id, hour, n, scale, t0, t1, t_off, d, v, i, q"
 #: No segment crosses an hour: one that reaches into the time asked for starts in the hour of its beginning or later.
-SEGMENTS: Final = f"""
-    SELECT {PACKED} FROM segment
+_OVERLAPPING: Final = """
+    FROM segment
     WHERE series_id = %(series)s AND t0 >= date_bin('1 hour', %(from)s, '1970-01-01T00:00:00Z') AND t0 < %(to)s AND t1 >= %(from)s
     ORDER BY t0
-"""  # noqa: S608 - made of constants
-TEXTS: Final = "SELECT t, q, s FROM text_reading WHERE series_id = %s AND t >= %s AND t < %s ORDER BY t LIMIT %s"
+"""
+SEGMENTS: Final = f"SELECT {PACKED} {_OVERLAPPING}"
+SEGMENTS_WITH_IDS: Final = f"SELECT {PACKED}, ids {_OVERLAPPING}"
+TEXTS: Final = "SELECT t, q, s, event_id FROM text_reading WHERE series_id = %s AND t >= %s AND t < %s ORDER BY t LIMIT %s"
 
 _INSIDE: Final = """
     t0 >= %(from)s AND t1 < %(to)s

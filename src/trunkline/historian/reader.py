@@ -97,14 +97,16 @@ class Reader:
 
     # -- readings -----------------------------------------------------------------------------------------------------------------
 
-    def raw(self, tag: str, from_time: int, to_time: int, limit: int = 10_000) -> Raw:
+    def raw(self, tag: str, from_time: int, to_time: int, limit: int = 10_000, *, event_ids: bool = False) -> Raw:
         """Return the first `limit` readings with from_time <= time < to_time (µs UTC), in order of time.
+
+        Event ids, which readings of third parties have, are fetched when asked for.
 
         Raises:
             UnknownTag: there is no such series.
         """
         with self._pool.connection() as connection:
-            return spans.read(connection, _series(connection, tag), from_time, to_time, _bounded(limit))
+            return spans.read(connection, _series(connection, tag), from_time, to_time, _bounded(limit), event_ids=event_ids)
 
     def chart(self, tag: str, from_time: int, to_time: int, points: int = 500) -> Chart:
         """Return count, least, most and average of about `points` buckets of one width; always exact.

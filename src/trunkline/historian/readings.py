@@ -1,6 +1,7 @@
 """What the reader hands out."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import numpy as np
 
@@ -68,6 +69,7 @@ class Raw:
         text: of text tags.
         absent: True where there is no value.
         truncated: more readings exist in the time asked for than the limit let through.
+        event_ids: those that readings came with, None for a reading without one; None when they were not asked for or there are none.
     """
 
     tag: str
@@ -80,6 +82,7 @@ class Raw:
     text: list[str | None]
     absent: BOOL
     truncated: bool = False
+    event_ids: list[UUID | None] | None = None
 
     def __len__(self) -> int:
         return len(self.time)

@@ -13,7 +13,8 @@ from trunkline.model.errors import RetryLater
 
 #: Columns of a segment to be replaced: where its row is, whether its series has whole numbers, and the columns of `Packed`.
 TAKEN: Final = """
-    g.tableoid::int8, g.ctid::text, s.kind IN (1, 2), g.series_id, g.feed_id, g.hour, g.n, g.scale, g.t0, g.t1, g.t_off, g.d, g.v, g.i, g.q
+    g.tableoid::int8, g.ctid::text, s.kind IN (1, 2), g.series_id, g.feed_id, g.hour, g.n, g.scale, g.t0, g.t1, g.t_off, g.d, g.v, g.i, g.q,
+    g.ids
 """
 #: First statement of every rewriting transaction: of two at once, the later would not see what the earlier put in place.
 ONE_REWRITER: Final = "SELECT pg_advisory_xact_lock(7211, 4)"

@@ -20,6 +20,7 @@ from trunkline.model import times
 from trunkline.model.reading import Kind
 
 _TEXT_ROW: Final = struct.Struct(">h iiiiii iq ih")
+_ID_SIZE: Final = (16).to_bytes(4, "big")
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ def segment_rows(prepared: Prepared) -> bytes:
             number=np.where(columns.absent[places], np.nan, columns.number[places]),
             integer=columns.integer[places],
             absent=columns.absent[places],
+            ids=None if prepared.flush.ids is None else prepared.flush.ids[places],
         )
     )
     prepared.newest = places[cut.order[cut.end - 1]] if len(cut) else np.empty(0, np.int64)
@@ -89,18 +91,20 @@ def segment_rows(prepared: Prepared) -> bytes:
 
 def text_rows(prepared: Prepared) -> bytes:
     """Return rows of `text_reading` for the text readings kept."""
-    columns = prepared.flush.columns
+    columns, ids = prepared.flush.columns, prepared.flush.ids
     parts: list[bytes] = []
     for place in _text_places(prepared).tolist():
         text = columns.text.get(place)
         time, quality = int(columns.time[place]) - PG_EPOCH, int(columns.quality[place])
-        ids = (4, int(prepared.series[columns.tag[place]]), 4, int(prepared.feed[place]), 4, int(prepared.hour[place]))
-        parts.append(_TEXT_ROW.pack(6, *ids, 8, time, 2, quality - (quality >> 15 << 16)))
+        keys = (4, int(prepared.series[columns.tag[place]]), 4, int(prepared.feed[place]), 4, int(prepared.hour[place]))
+        parts.append(_TEXT_ROW.pack(7, *keys, 8, time, 2, quality - (quality >> 15 << 16)))
         if text is None:
             parts.append(NULL)
         else:
             encoded = text.encode()
             parts.append(len(encoded).to_bytes(4, "big") + encoded)
+        own = b"" if ids is None else ids[place].tobytes()
+        parts.append(_ID_SIZE + own if any(own) else NULL)
     return b"".join(parts)
 
 

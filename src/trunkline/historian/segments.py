@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from trunkline.historian import pgbinary
 from trunkline.historian.db import PG_EPOCH
-from trunkline.historian.pgbinary import FLOAT8, INT2, INT4, INT8, NULL, ElementType
+from trunkline.historian.pgbinary import FLOAT8, INT2, INT4, INT8, NULL, UUID, ElementType
+from trunkline.log.codec.event_ids import IDS
 from trunkline.model import times
 from trunkline.model.quality import SEVERITY_SHIFT, Severity
 
@@ -31,7 +32,7 @@ POWERS: Final = 10.0 ** np.arange(7)
 _ABSENT: Final = -(2**31)
 _NO_DECIMALS: Final = -1
 
-COPY_COLUMNS: Final = "series_id, feed_id, hour, n, valued, uncertain, bad, scale, t0, t1, v_min, v_max, v_sum, t_off, d, v, i, q"
+COPY_COLUMNS: Final = "series_id, feed_id, hour, n, valued, uncertain, bad, scale, t0, t1, v_min, v_max, v_sum, t_off, d, v, i, q, ids"
 _FIXED: Final[tuple[tuple[str, str], ...]] = (
     ("series_id", ">i4"), ("feed_id", ">i4"), ("hour", ">i4"), ("n", ">i4"), ("valued", ">i4"), ("uncertain", ">i4"), ("bad", ">i4"),
     ("scale", ">i4"), ("t0", ">i8"), ("t1", ">i8"), ("v_min", ">f8"), ("v_max", ">f8"), ("v_sum", ">f8"),
@@ -39,7 +40,7 @@ _FIXED: Final[tuple[tuple[str, str], ...]] = (
 _ROW: Final = np.dtype(
     [("fields", ">i2"), *((f"{name}{part}", form) for name, kind in _FIXED for part, form in (("_size", ">i4"), ("", kind)))]
 )
-_FIELDS: Final = len(_FIXED) + 5
+_FIELDS: Final = len(_FIXED) + 6
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class Readings:
         number: NaN where there is no value.
         integer: 0 where there is no value.
         absent: True where there is no value.
+        ids: event ids of readings that came with one; None when none of these did.
     """
 
     series: I32
@@ -66,6 +68,7 @@ class Readings:
     number: F64
     integer: I64
     absent: BOOL
+    ids: IDS | None = None
 
     def __len__(self) -> int:
         return len(self.series)
@@ -74,7 +77,7 @@ class Readings:
         """Return the readings at these places, in that order."""
         return Readings(
             self.series[places], self.feed[places], self.hour[places], self.time[places], self.quality[places], self.whole[places],
-            self.number[places], self.integer[places], self.absent[places],
+            self.number[places], self.integer[places], self.absent[places], None if self.ids is None else self.ids[places],
         )  # fmt: skip
 
 
@@ -84,7 +87,22 @@ def concatenate(parts: list[Readings]) -> Readings:
     def column(name: str) -> Any:  # noqa: ANN401 - columns differ in type
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Readings(*(column(name) for name in Readings.__slots__))
+    columns = {name: column(name) for name in Readings.__slots__ if name != "ids"}
+    if all(part.ids is None for part in parts):
+        return Readings(**columns)
+    return Readings(**columns, ids=np.concatenate([no_ids(len(part)) if part.ids is None else part.ids for part in parts]))
+
+
+def no_ids(size: int) -> IDS:
+    """Return `size` event ids that stand for none."""
+    return np.zeros(size, UUID.dtype)
+
+
+def have_ids(ids: IDS) -> BOOL:
+    """Return where there is an event id."""
+    halves: npt.NDArray[np.uint64] = ids.view(np.uint64)
+    there: BOOL = (halves[0::2] | halves[1::2]) != 0
+    return there
 
 
 @dataclass(slots=True)
@@ -170,6 +188,7 @@ def copy_rows(segments: Segments) -> bytes:
         _array_column(segments, readings.number, FLOAT8, raw & ~whole),
         _array_column(segments, readings.integer, INT8, raw & whole, readings.absent),
         _array_column(segments, readings.quality.view(np.int16), INT2, graded),
+        _id_column(segments),
     ]
     rows, width = fixed.tobytes(), _ROW.itemsize
     parts: list[bytes] = []
@@ -212,6 +231,13 @@ def _regular(segments: Segments, offset: npt.NDArray[np.uint32]) -> BOOL:
     line = k * np.repeat(span, n) // np.repeat(np.maximum(n - 1, 1), n)
     regular: BOOL = np.logical_and.reduceat(line == offset, start)
     return regular
+
+
+def _id_column(segments: Segments) -> list[bytes]:
+    ids = segments.readings.ids
+    if ids is None:
+        return [NULL] * len(segments)
+    return _array_column(segments, ids, UUID, np.logical_or.reduceat(have_ids(ids), segments.start))
 
 
 def _array_column(
@@ -313,6 +339,7 @@ class Packed:
     v: F64 | None
     i: I64 | None
     q: npt.NDArray[np.int16] | None
+    ids: IDS | None = None
 
     def unpack(self, *, whole: bool) -> Readings:
         """Return its readings. `whole` says that the series is of integer or boolean kind."""
@@ -328,6 +355,7 @@ class Packed:
             number=number,
             integer=integer,
             absent=absent,
+            ids=self.ids,
         )
 
     def times(self) -> I64:

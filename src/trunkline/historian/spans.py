@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from trunkline.historian import queries
 from trunkline.historian.db import Connection
 from trunkline.historian.pgbinary import Time
 from trunkline.historian.readings import Raw, ValueAt
-from trunkline.historian.segments import Packed, Readings, concatenate
+from trunkline.historian.segments import Packed, Readings, concatenate, have_ids
+from trunkline.log.codec.event_ids import IDS
 from trunkline.model import times
 from trunkline.model.quality import Severity, severity, worse
 from trunkline.model.reading import Kind, Value
@@ -43,14 +45,15 @@ def unpacked(connection: Connection, series: SeriesKey, query: str, parameters: 
                 yield Packed(*row).unpack(whole=series.whole)
 
 
-def read(connection: Connection, series: SeriesKey, from_time: int, to_time: int, limit: int) -> Raw:
-    """Return the first `limit` readings of a span, in order of time."""
+def read(connection: Connection, series: SeriesKey, from_time: int, to_time: int, limit: int, *, event_ids: bool = False) -> Raw:
+    """Return the first `limit` readings of a span, in order of time, on request with their event ids."""
     if series.kind is Kind.TEXT:
         return _texts(connection, series, from_time, to_time, limit)
     parts: list[Readings] = []
     found = 0
     span = {"series": series.id, "from": Time(from_time), "to": Time(to_time)}
-    for part in unpacked(connection, series, queries.SEGMENTS, span):
+    query = queries.SEGMENTS_WITH_IDS if event_ids else queries.SEGMENTS
+    for part in unpacked(connection, series, query, span):
         # readings before this segment's first can come from no later segment: enough of them, and the rest need not be read
         if found > limit and sum(int(np.count_nonzero(one.time < part.time[0])) for one in parts) > limit:
             break
@@ -120,7 +123,13 @@ def _raw(series: SeriesKey, readings: Readings, *, truncated: bool) -> Raw:
         text=[],
         absent=readings.absent,
         truncated=truncated,
+        event_ids=None if readings.ids is None else _uuids(readings.ids),
     )
+
+
+def _uuids(ids: IDS) -> list[UUID | None]:
+    there = have_ids(ids).tolist()
+    return [UUID(bytes=one) if here else None for one, here in zip(ids.tolist(), there, strict=True)]
 
 
 def _texts(connection: Connection, series: SeriesKey, from_time: int, to_time: int, limit: int) -> Raw:
@@ -138,6 +147,7 @@ def _texts(connection: Connection, series: SeriesKey, from_time: int, to_time: i
         text=[row[2] for row in kept],
         absent=np.array([row[2] is None for row in kept], np.bool_),
         truncated=len(rows) > limit,
+        event_ids=[row[3] for row in kept] if any(row[3] for row in kept) else None,
     )
 
 

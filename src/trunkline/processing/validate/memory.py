@@ -11,6 +11,7 @@ from trunkline.log.codec.columns import F64, I64, Columns
 #: Readings remembered for recognising repeats; two generations of this many.
 _GENERATION: Final = 100_000
 _NEVER: Final = np.iinfo(np.int64).min
+_NO_ID: Final = bytes(16)
 _MIX_A = np.uint64(0x9E3779B97F4A7C15)
 _MIX_B = np.uint64(0xC2B2AE3D27D4EB4F)
 
@@ -44,6 +45,8 @@ class TagMemory:
         self.fingerprint = np.empty(0, np.uint64)
         self._recent: set[int] = set()
         self._older: set[int] = set()
+        self._recent_ids: dict[bytes, int] = {}
+        self._older_ids: dict[bytes, int] = {}
 
     def places(self, tags: list[str]) -> I64:
         """Return each tag's place, making room for new ones."""
@@ -106,3 +109,18 @@ class TagMemory:
         self._recent.update(prints)
         if len(self._recent) > _GENERATION:
             self._older, self._recent = self._recent, set()
+
+    def other_content(self, ids: list[bytes], prints: list[int]) -> list[int]:
+        """Return the places of event ids that are known with another fingerprint, and remember the others; zeros are no id."""
+        found = []
+        for place, (event_id, fingerprint) in enumerate(zip(ids, prints, strict=True)):
+            if event_id == _NO_ID:
+                continue
+            known = self._recent_ids.get(event_id, self._older_ids.get(event_id))
+            if known is None:
+                self._recent_ids[event_id] = fingerprint
+            elif known != fingerprint:
+                found.append(place)
+        if len(self._recent_ids) > _GENERATION:
+            self._older_ids, self._recent_ids = self._recent_ids, {}
+        return found

@@ -5,11 +5,13 @@ Quality that a device itself reports passes through: a BAD reading of a broken s
 """
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import numpy as np
 
 from trunkline.config.site import ValidationConfig
 from trunkline.log.codec.columns import BOOL, F64, I64, U16, Columns
+from trunkline.log.codec.event_ids import IDS
 from trunkline.model import quality as q
 from trunkline.model import times
 from trunkline.model.quality import Quality
@@ -54,8 +56,8 @@ class Verdicts:
         self.rejected |= where
 
 
-def judge(columns: Columns, memory: TagMemory, config: ValidationConfig) -> Verdicts:
-    """Apply every rule and update the memory."""
+def judge(columns: Columns, memory: TagMemory, config: ValidationConfig, ids: IDS | None = None) -> Verdicts:
+    """Apply every rule and update the memory; `ids` are the event ids of readings that came with some."""
     size = len(columns)
     verdicts = Verdicts(np.zeros(size, np.bool_), np.zeros(size, np.bool_), columns.quality.copy())
     if not size:
@@ -70,6 +72,8 @@ def judge(columns: Columns, memory: TagMemory, config: ValidationConfig) -> Verd
     _finite(columns, kinds, verdicts)
     _text(columns, config, verdicts)
     _range(memory, places, value, verdicts)
+    if ids is not None:
+        _identities(columns, memory, places, ids, verdicts)
     _repeats(columns, memory, places, verdicts)
     _history(columns, memory, places, value, config, verdicts)
     return verdicts
@@ -118,6 +122,14 @@ def _range(memory: TagMemory, places: I64, value: F64, verdicts: Verdicts) -> No
         side, limit = ("below", low[position]) if value[position] < low[position] else ("above", high[position])
         verdicts.rejected[position] = True
         verdicts.reasons[position] = f"range: {value[position]:g} is {side} {limit:g}"
+
+
+def _identities(columns: Columns, memory: TagMemory, places: I64, ids: IDS, verdicts: Verdicts) -> None:
+    """PD-23: an event id that came lately with other content shows a faulty or forged sender. Equal content is a repeat."""
+    for position in memory.other_content(ids.tolist(), memory.prints(columns, places)):
+        if not verdicts.rejected[position]:
+            verdicts.rejected[position] = True
+            verdicts.reasons[position] = f"event_id: {UUID(bytes=ids[position].tobytes())} is known with other content"
 
 
 def _repeats(columns: Columns, memory: TagMemory, places: I64, verdicts: Verdicts) -> None:

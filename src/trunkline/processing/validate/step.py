@@ -14,6 +14,7 @@ from trunkline.config.tags import TagConfig
 from trunkline.ledger.coverage import Coverage
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.columns import Columns, Rewritten
+from trunkline.log.codec.event_ids import ids_of
 from trunkline.log.codec.event_records import decode_event_record, is_ours
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
@@ -84,8 +85,9 @@ class ValidateStep:
         for record in records:
             self._judged_before(record, record.topic)
         telemetry = [record for record in records if clean[record.topic] is Category.TELEMETRY]
-        columns, _ = self._decode(telemetry)
-        judge(columns, self._memory, self._config)
+        columns, broken = self._decode(telemetry)
+        ids = ids_of([record for record in telemetry if record not in broken], columns)
+        judge(columns, self._memory, self._config, ids)
 
     def _judged_before(self, record: StoredRecord, clean: str) -> bool:
         """Return whether a record's range was seen, and remember it: a forwarder that crashed sends its last records again."""
@@ -148,7 +150,7 @@ class ValidateStep:
         for record, reason in sorted([*damaged, *unread], key=lambda one: one[0][:3]):
             self._broken(record, Category.TELEMETRY, f"decode: {reason}", out)
         good = [record for record in records if record not in broken] if broken else records
-        verdicts = judge(columns, self._memory, self._config)
+        verdicts = judge(columns, self._memory, self._config, ids_of(good, columns))
         self.counts.update(
             accepted=int(np.count_nonzero(~verdicts.rejected & ~verdicts.repeat)),
             rejected=int(np.count_nonzero(verdicts.rejected)),
