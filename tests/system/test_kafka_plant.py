@@ -19,6 +19,8 @@ log:
   bootstrap: {bootstrap}
   profile: development
   insecure: true
+historian: {{members: 2}}
+validation: {{members: 2}}
 """
 
 
@@ -40,10 +42,10 @@ def site_file(tmp_path: Path, broker: Cluster) -> Path:
 
 @pytest.mark.timeout(300)
 def test_a_plant_whose_roles_and_broker_are_killed(site_file: Path, broker: Cluster) -> None:
-    """P-117, P-122, PD-21: SIGKILL of validation, historian and broker on the way; all is stored once and the ledger balances."""
+    """P-115, P-117, P-122, PD-21: SIGKILL of members of both steps and of the broker; all is stored once, the ledger balances."""
     with RunningSite(site_file).start() as plant:
         stored = plant.wait_until_stored(20).totals["stored"]
-        for role in ("worker", "historian"):
+        for role in ("worker", "worker:worker-1", "historian", "historian:historian-1"):
             plant.restart_role(role, signal.SIGKILL)
         broker.kill(1)
         broker.restart(1)
