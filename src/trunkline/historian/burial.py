@@ -39,9 +39,13 @@ def bury(log: Log, layout: Layout, flush: Flush, refusal: Refusal, blocks: Seque
         log.append(layout.topic(entry.category, "dead"), [_event(entry, reason, events[place])])
 
 
-def bury_record(log: Log, layout: Layout, category: Category, record: StoredRecord, reason: str) -> None:
-    """Append a record that could not even be decoded."""
-    log.append(layout.topic(category, "dead"), [_letter({}, reason, record, record.value, "record")])
+def bury_broken(log: Log, layout: Layout, category: Category, broken: Sequence[tuple[StoredRecord, str]]) -> None:
+    """Append records of a category that could not even be decoded, each with the reason.
+
+    When it fails, some of them may be there: then all are appended again, and the letter's place tells that it is the same.
+    """
+    letters = [_letter({}, reason, record, record.value, "record") for record, reason in broken]
+    log.append(layout.topic(category, "dead"), letters, atomic=False)
 
 
 def _reading(flush: Flush, place: int, reason: str, blocks: Sequence[StoredRecord]) -> Record:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trunkline.historian.distinct import counted
 from trunkline.historian.pgbinary import INT2, INT4, INT8, ArrayParameter
 from trunkline.historian.segments import I32, I64
 from trunkline.ledger.status import EdgeCount
+from trunkline.log.codec.distinct import counted
 from trunkline.log.codec.head import BlockHead
 from trunkline.model import times
 from trunkline.model.reading import Category

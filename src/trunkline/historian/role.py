@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -11,21 +11,20 @@ import structlog
 
 from trunkline.config.site import HistorianConfig
 from trunkline.historian.admission import Lane
-from trunkline.historian.burial import bury, bury_record
+from trunkline.historian.burial import bury, bury_broken
 from trunkline.historian.catalogue import SeriesInfo
 from trunkline.historian.compactor import Compactor
 from trunkline.historian.confirming import Confirmer
 from trunkline.historian.flush import Outcome, Refusal
-from trunkline.historian.gathering import Gathering, Made
+from trunkline.historian.gathering import Broken, Gathering, Made
 from trunkline.historian.memory import give_back
 from trunkline.historian.retention import drop_old
 from trunkline.historian.writer import Writer
 from trunkline.ledger.coverage import Coverage
-from trunkline.log.port import Consumer, Log, Positions, StoredRecord, TopicPartition
+from trunkline.log.port import Consumer, Log, Positions, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater
-from trunkline.model.reading import Category
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +33,7 @@ GROUP: Final = "historian"
 _LINGER: Final = 0.1
 #: Values held in memory before a flush, whatever the configuration says.
 _MAX_BYTES: Final = 64_000_000
-_MAX_RECORDS: Final = 2_000
+_MAX_RECORDS: Final = 20_000
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _COMPACT_EVERY: Final = 15.0
 _RETIRE_EVERY: Final = 3600.0
@@ -221,7 +220,8 @@ class _Loop:
         """Hand over what was gathered, once the flush before is stored: while PostgreSQL is away no more than that is polled."""
         if not self._gathering.positions:
             return
-        made = self._gathering.flush(self._bury_record)
+        made = self._gathering.flush()
+        self._bury(made.broken)
         self._settle()
         if self._gathering.positions:
             self._gathering.clear()
@@ -279,15 +279,18 @@ class _Loop:
                 bury(self._log, self._layout, made.flush, refusal, made.blocks, made.events)
                 made.flush.refuse(refusal)
 
-    def _bury_record(self, category: Category, record: StoredRecord, reason: str) -> None:
-        _log.warning("record cannot be decoded", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
-        for wait in self._attempts():
-            try:
-                bury_record(self._log, self._layout, category, record, reason)
-            except RetryLater as error:
-                self._wait(wait, error)
-            else:
-                return
+    def _bury(self, broken: Sequence[Broken]) -> None:
+        for category in sorted({one.category for one in broken}):
+            found = [(one.record, one.reason) for one in broken if one.category is category]
+            record, reason = found[0]
+            place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+            _log.warning("records cannot be decoded and go to the dead letters", records=len(found), first=place, reason=reason)
+            for wait in self._attempts():
+                try:
+                    bury_broken(self._log, self._layout, category, found)
+                    break
+                except RetryLater as error:
+                    self._wait(wait, error)
 
     def _attempts(self) -> "_Attempts":
         return _Attempts(self._stop)

@@ -11,11 +11,11 @@ import psycopg
 from trunkline.historian import segments, statements
 from trunkline.historian.counts import LedgerCounts
 from trunkline.historian.db import PG_EPOCH
-from trunkline.historian.distinct import counted
 from trunkline.historian.flush import Flush
 from trunkline.historian.pgbinary import FLOAT8, INT2, INT4, INT8, NULL, TIMESTAMPTZ, ArrayParameter
 from trunkline.historian.segments import BOOL, I32, I64, Readings
 from trunkline.log.codec.columns import Columns
+from trunkline.log.codec.distinct import counted
 from trunkline.model import times
 from trunkline.model.reading import Kind
 

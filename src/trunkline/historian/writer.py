@@ -18,13 +18,13 @@ from trunkline.historian.admission import Admission, Lane, admit
 from trunkline.historian.catalogue import Catalogue, SeriesInfo
 from trunkline.historian.counts import LedgerCounts, ledger_hours
 from trunkline.historian.db import Connection, connect, translated
-from trunkline.historian.distinct import counted
 from trunkline.historian.event_rows import fault_of, store_event
 from trunkline.historian.flush import Flush, Outcome, Refusal, faults_of
 from trunkline.historian.gateways import store_statuses
 from trunkline.historian.pgbinary import COPY_HEADER, COPY_TRAILER, register
 from trunkline.historian.rows import Prepared
 from trunkline.ledger.coverage import Coverage
+from trunkline.log.codec.distinct import counted
 from trunkline.log.port import Positions, TopicPartition
 from trunkline.model import times
 from trunkline.model.errors import Fenced, NotConnected, RetryLater

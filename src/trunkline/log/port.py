@@ -76,9 +76,12 @@ class Topic:
 
 @dataclass(slots=True)
 class Batch:
-    """Records in partition order and the positions to commit once they are dealt with."""
+    """Records in partition order and the positions to commit once they are dealt with.
 
-    records: list[StoredRecord] = field(default_factory=list)
+    An engine may keep the records as columns (`trunkline.log.runs`), and make an object for one only when it is asked for.
+    """
+
+    records: Sequence[StoredRecord] = ()
     positions: Positions = field(default_factory=dict)
 
     def __bool__(self) -> bool:

@@ -7,16 +7,18 @@ offset. So nobody else's wrong count can make a reading look like a repeat.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 
 from trunkline.log.codec.columns import BOOL, F64, I32, I64, U16, Columns
-from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head
+from trunkline.log.codec.covering import cover
+from trunkline.log.codec.distinct import counted
+from trunkline.log.codec.head import BlockHead, Tally
 from trunkline.log.port import StoredRecord
+from trunkline.log.runs import Runs
 from trunkline.model import times
-from trunkline.model.errors import CorruptData
-from trunkline.model.identity import LOG_ORIGIN
 from trunkline.model.quality import SEVERITY_SHIFT, Quality, Severity
 from trunkline.model.reading import Kind, coerce
 from trunkline.model.tags import TagPath
@@ -60,36 +62,30 @@ class Parts:
     event_ids: list[bytes] | None = None
 
 
-class Run(NamedTuple):
-    """What a head was made of: the first record of a run of one origin and partition."""
-
-    first: StoredRecord
-    partition: int
-
-
 @dataclass(slots=True)
 class Assembled:
     """Columns of readings that came one by one.
 
     Attributes:
         columns: one head for each run of one origin and partition.
-        runs: per head, where it came from.
-        broken: records that cannot be accepted, with the reason.
+        firsts: per head, the first record of the run.
+        wrong: why a record cannot be accepted, by its place.
         event_ids: 16 bytes for each reading, in the order of the columns; None when they have none.
     """
 
     columns: Columns
-    runs: list[Run]
-    broken: list[tuple[StoredRecord, str]]
+    firsts: list[StoredRecord]
+    wrong: dict[int, str]
     event_ids: list[bytes] | None = None
 
 
-def assemble(parts: Parts, records: Sequence[StoredRecord], kinds: Mapping[str, Kind]) -> Assembled:
+def assemble(parts: Parts, records: Runs, places: I64, kinds: Mapping[str, Kind]) -> Assembled:
     """Put readings into columns.
 
     Args:
-        parts: one reading for each record.
+        parts: readings; changed here.
         records: where they came from, in log order.
+        places: per reading, the record that it came from; ascending.
         kinds: what the configuration says of each tag; others get the kind of their first value.
     """
     _check_tags(parts, kinds)
@@ -97,45 +93,64 @@ def assemble(parts: Parts, records: Sequence[StoredRecord], kinds: Mapping[str, 
     _fit(parts, kind_of_tag)
     _mark(parts)
     _one_source(parts)
-    keep = np.ones(len(records), np.bool_)
-    keep[list(parts.wrong)] = False
-    heads, runs, block, seq = _runs(parts, records, keep)
-    places = np.flatnonzero(keep)
-    places = places[np.argsort(block[places], kind="stable")]
-    new_place = {old: new for new, old in enumerate(places.tolist())} if parts.text else {}
-    source_time, gateway_time = parts.source_time[places], parts.gateway_time[places]
-    time = np.where(source_time == UNKNOWN, gateway_time, source_time)
+    lanes = cover(records, places, parts.wrong)
     columns = Columns(
-        heads=heads,
-        block=block[places],
+        heads=lanes.heads,
+        block=lanes.block,
         tags=parts.tags,
         kinds=kind_of_tag,
         sources=parts.sources,
-        tag=parts.tag[places],
-        source=parts.source[places],
-        seq=seq[places],
-        time=time,
-        gateway_time=gateway_time,
-        quality=parts.quality[places],
-        number=parts.number[places],
-        integer=parts.integer[places],
-        text={new_place[old]: word for old, word in parts.text.items() if old in new_place},
-        absent=parts.branch[places] == ABSENT,
+        tag=parts.tag,
+        source=parts.source,
+        seq=lanes.seq,
+        time=np.where(parts.source_time == UNKNOWN, parts.gateway_time, parts.source_time),
+        gateway_time=parts.gateway_time,
+        quality=parts.quality,
+        number=parts.number,
+        integer=parts.integer,
+        text=parts.text,
+        absent=parts.branch == ABSENT,
     )
+    event_ids = parts.event_ids
+    chosen = _chosen(lanes.block, parts.wrong)
+    if chosen is not None:
+        columns = columns.take(chosen)
+        event_ids = None if event_ids is None else [event_ids[place] for place in chosen.tolist()]
+    if parts.wrong:
+        _forget_unused(columns)
     _tally(columns)
-    ids = None if parts.event_ids is None else [parts.event_ids[place] for place in places.tolist()]
-    return Assembled(columns, runs, [(records[place], reason) for place, reason in sorted(parts.wrong.items())], ids)
+    return Assembled(columns, lanes.firsts, {int(places[place]): reason for place, reason in parts.wrong.items()}, event_ids)
 
 
-def merge(several: Sequence[tuple[Parts, Sequence[int]]]) -> Parts:
+def _chosen(block: I32, wrong: Mapping[int, str]) -> I64 | None:
+    """Return the readings that are kept, sorted by their heads; None for all as they are."""
+    if not wrong and not np.any(block[1:] < block[:-1]):
+        return None
+    keep = np.ones(len(block), np.bool_)
+    keep[list(wrong)] = False
+    places = np.flatnonzero(keep)
+    return places[np.argsort(block[places], kind="stable")]
+
+
+def _forget_unused(columns: Columns) -> None:
+    """Leave out tags and sources that only refused readings had."""
+    tags = np.flatnonzero(np.bincount(columns.tag, minlength=len(columns.tags)))
+    sources = np.flatnonzero(np.bincount(columns.source, minlength=len(columns.sources)))
+    columns.tag = tags.searchsorted(columns.tag).astype(np.int32)
+    columns.source = sources.searchsorted(columns.source).astype(np.int32)
+    columns.tags, columns.kinds = [columns.tags[number] for number in tags.tolist()], columns.kinds[tags]
+    columns.sources = [columns.sources[number] for number in sources.tolist()]
+
+
+def merge(several: Sequence[tuple[Parts, I64]]) -> Parts:
     """Return one `Parts` of several; with each, the places its readings take in the whole."""
     if len(several) == 1:
         return several[0][0]
-    order = np.argsort(np.concatenate([np.asarray(places, np.int64) for _, places in several]), kind="stable")
+    order = np.argsort(np.concatenate([places for _, places in several]), kind="stable")
     tags, tag = _renumbered([(parts.tags, parts.tag) for parts, _ in several])
     sources, source = _renumbered([(parts.sources, parts.source) for parts, _ in several])
-    text = {places[old]: word for parts, places in several for old, word in parts.text.items()}
-    wrong = {places[old]: reason for parts, places in several for old, reason in parts.wrong.items()}
+    text = {int(places[old]): word for parts, places in several for old, word in parts.text.items()}
+    wrong = {int(places[old]): reason for parts, places in several for old, reason in parts.wrong.items()}
     ids: list[bytes] | None = None
     if any(parts.event_ids is not None for parts, _ in several):
         joined = [one for parts, places in several for one in parts.event_ids or [bytes(16)] * len(places)]
@@ -173,22 +188,29 @@ def _refuse(parts: Parts, where: BOOL, reason: str) -> None:
 
 def _check_tags(parts: Parts, kinds: Mapping[str, Kind]) -> None:
     for number, tag in enumerate(parts.tags):
-        if tag not in kinds:
-            try:
-                TagPath.parse(tag)
-            except ValueError as error:
-                _refuse(parts, parts.tag == number, f"tag: {error}")
+        if tag not in kinds and (fault := _fault_of(tag)) is not None:
+            _refuse(parts, parts.tag == number, f"tag: {fault}")
+
+
+@lru_cache(maxsize=1 << 16)
+def _fault_of(tag: str) -> str | None:
+    try:
+        TagPath.parse(tag)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _kinds(parts: Parts, kinds: Mapping[str, Kind]) -> I32:
     """Return the kind of each tag."""
+    valued = parts.branch != ABSENT
+    tag, branch = (parts.tag, parts.branch) if valued.all() else (parts.tag[valued], parts.branch[valued])
     found = np.full(len(parts.tags), Kind.DOUBLE, np.int32)
-    valued = np.flatnonzero(parts.branch != ABSENT)
-    tags, first = np.unique(parts.tag[valued], return_index=True)
-    found[tags] = parts.branch[valued[first]]
-    for number, tag in enumerate(parts.tags):
-        if tag in kinds:
-            found[number] = kinds[tag]
+    # of several values for one place the last one stays
+    found[tag[::-1]] = branch[::-1]
+    for number, name in enumerate(parts.tags):
+        if name in kinds:
+            found[number] = kinds[name]
     return found
 
 
@@ -210,7 +232,9 @@ def _fit(parts: Parts, kind_of_tag: I32) -> None:
         assert isinstance(value, int | float), "texts are never made of anything else"
         parts.number[place], parts.integer[place] = (float(value), 0) if kind is Kind.DOUBLE else (0.0, int(value))
         parts.branch[place] = kind
-    parts.number[parts.branch == ABSENT] = np.where(wanted[parts.branch == ABSENT] == Kind.DOUBLE, np.nan, 0.0)
+    absent = parts.branch == ABSENT
+    if absent.any():
+        parts.number[absent] = np.where(wanted[absent] == Kind.DOUBLE, np.nan, 0.0)
 
 
 def _value(parts: Parts, place: int) -> float | int | bool | str:
@@ -235,54 +259,10 @@ def _mark(parts: Parts) -> None:
 
 def _one_source(parts: Parts) -> None:
     """A block has one source for each tag: that of its first reading."""
-    _, first, tag = np.unique(parts.tag, return_index=True, return_inverse=True)
-    parts.source = parts.source[first][tag]
-
-
-def _runs(parts: Parts, records: Sequence[StoredRecord], keep: BOOL) -> tuple[list[BlockHead], list[Run], I32, I64]:
-    """Return heads without tallies, their runs, and each record's head and position.
-
-    A refused record that has a header of its own is left out: its header goes the way of the dead letter, which accounts for it.
-    """
-    numbers: dict[tuple[str, int, str], int] = {}
-    names: list[str] = []
-    bounds: list[list[int]] = []
-    runs: list[Run] = []
-    block, seq = [0] * len(records), [record.offset for record in records]
-
-    def begin(record: StoredRecord, origin: str, lo: int) -> int:
-        number = numbers[record.topic, record.partition, origin] = len(runs)
-        names.append(origin)
-        runs.append(Run(record, record.partition))
-        bounds.append([lo, lo])
-        return number
-
-    for place, record in enumerate(records):
-        header = record.header(HEADER) if record.headers else None
-        if header is None:
-            number = numbers.get((record.topic, record.partition, ""))
-            if number is None:
-                number = numbers[record.topic, record.partition, ""] = begin(record, f"{LOG_ORIGIN}{record.topic}", record.offset)
-            block[place], bounds[number][1] = number, record.offset + 1
-            continue
-        head = _head(header, place, parts, keep)
-        if head is None or not keep[place]:
-            continue
-        number = numbers.get((record.topic, record.partition, head.origin))
-        if number is None or bounds[number][1] != head.lo:
-            number = begin(record, head.origin, head.lo)
-        block[place], seq[place], bounds[number][1] = number, head.hi - 1, head.hi
-    heads = [BlockHead(origin, lo, hi, ()) for origin, (lo, hi) in zip(names, bounds, strict=True)]
-    return heads, runs, np.array(block, np.int32), np.array(seq, np.int64)
-
-
-def _head(header: bytes, place: int, parts: Parts, keep: BOOL) -> BlockHead | None:
-    try:
-        return decode_head(header)
-    except CorruptData as error:
-        parts.wrong.setdefault(place, str(error))
-        keep[place] = False
-        return None
+    if len(parts.sources) > 1:
+        source_of_tag = np.zeros(len(parts.tags), np.int32)
+        source_of_tag[parts.tag[::-1]] = parts.source[::-1]
+        parts.source = source_of_tag[parts.tag]
 
 
 def _tally(columns: Columns) -> None:
@@ -291,9 +271,9 @@ def _tally(columns: Columns) -> None:
         return
     possible = (columns.time >= times.EARLIEST) & (columns.time <= columns.gateway_time + times.DAY)
     hour = np.where(possible, columns.time // times.HOUR, 0)
-    hours, hour = np.unique(hour, return_inverse=True)
-    keys = (columns.block.astype(np.int64) * len(columns.sources) + columns.source) * len(hours) + hour
-    cells, counts = np.unique(keys, return_counts=True)
+    hours = counted(hour)[0]
+    keys = (columns.block.astype(np.int64) * len(columns.sources) + columns.source) * len(hours) + hours.searchsorted(hour)
+    cells, counts = counted(keys)
     tallies: list[list[Tally]] = [[] for _ in columns.heads]
     for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
         feed, when = divmod(cell, len(hours))

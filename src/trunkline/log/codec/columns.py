@@ -70,24 +70,27 @@ class Columns:
 
     def select(self, keep: BOOL) -> "Columns":
         """Return the readings where `keep` is True. Heads stay as they are: the ranges covered do not change."""
-        places = np.flatnonzero(keep)
+        return self.take(np.flatnonzero(keep))
+
+    def take(self, places: I64) -> "Columns":
+        """Return the readings at these places, in that order. Heads stay as they are."""
         text = {new: self.text[old] for new, old in enumerate(places.tolist()) if old in self.text} if self.text else {}
         return Columns(
             heads=self.heads,
-            block=self.block[keep],
+            block=self.block[places],
             tags=self.tags,
             kinds=self.kinds,
             sources=self.sources,
-            tag=self.tag[keep],
-            source=self.source[keep],
-            seq=self.seq[keep],
-            time=self.time[keep],
-            gateway_time=self.gateway_time[keep],
-            quality=self.quality[keep],
-            number=self.number[keep],
-            integer=self.integer[keep],
+            tag=self.tag[places],
+            source=self.source[places],
+            seq=self.seq[places],
+            time=self.time[places],
+            gateway_time=self.gateway_time[places],
+            quality=self.quality[places],
+            number=self.number[places],
+            integer=self.integer[places],
             text=text,
-            absent=self.absent[keep],
+            absent=self.absent[places],
         )
 
     def value(self, position: int) -> float | int | bool | str | None:

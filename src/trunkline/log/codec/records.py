@@ -1,23 +1,27 @@
 """Readings in whatever form a record has: blocks, singles of any known vocabulary and version, JSON envelopes.
 
-Everything that is not a block is turned into blocks here, so that what comes after knows one form only. A block made here covers a run of
-records of one origin in one partition; replayed records give the same origin and positions, so they are recognised as repeats.
+Everything that is not a block is put into columns here, and made into blocks for those who pass them on, so that what comes after knows
+one form only. A block made here covers a run of records of one origin in one partition; replayed records give the same origin and
+positions, so they are recognised as repeats.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from trunkline.log.codec.assembly import Assembled, Parts, assemble, merge
-from trunkline.log.codec.columns import BOOL, Columns, Rewritten, decode, encode_blocks, is_block
+from trunkline.log.codec.columns import BOOL, I64, Columns, Rewritten, decode, encode_blocks, is_block
 from trunkline.log.codec.envelope import decode_envelopes, is_envelope
 from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.codec.schemas import BLOCK_ID, FRAME_BYTES, schema_id_of
-from trunkline.log.codec.single import decode_singles
+from trunkline.log.codec.single import reader_of
+from trunkline.log.codec.sound import read_sound
 from trunkline.log.port import StoredRecord
+from trunkline.log.runs import Runs
 from trunkline.model.errors import CorruptData
 from trunkline.model.reading import Kind
 
@@ -25,8 +29,12 @@ from trunkline.model.reading import Kind
 EVENT_IDS: Final = "event-ids"
 
 _JSON: Final = -1
+_NONE: Final = -2
+_START: Final = itemgetter(slice(FRAME_BYTES))
 #: First bytes that tell the form: of a frame, of a JSON object.
 _TELLING: Final = (b"\0", b"{")
+
+Broken = list[tuple[StoredRecord, str]]
 
 
 class Gathered(NamedTuple):
@@ -38,12 +46,35 @@ class Gathered(NamedTuple):
     """
 
     blocks: list[StoredRecord]
-    broken: list[tuple[StoredRecord, str]]
+    broken: Broken
 
 
-def decode_records(
-    records: Sequence[StoredRecord], schemas: RegistryClient, kinds: Mapping[str, Kind]
-) -> tuple[Columns, list[tuple[StoredRecord, str]]]:
+@dataclass(slots=True)
+class Sorted:
+    """Records by what they are.
+
+    Attributes:
+        blocks: records that are blocks, damaged or not, in log order.
+        made: the readings of all others; None when there are none.
+        broken: records that are no readings, with the reason.
+    """
+
+    blocks: list[StoredRecord]
+    made: Assembled | None
+    broken: Broken
+
+    @property
+    def plain(self) -> Assembled | None:
+        """All that there is, if that is columns already: no blocks beside them, and no identities that only a block carries."""
+        return self.made if self.made is not None and not self.blocks and self.made.event_ids is None else None
+
+    def all_blocks(self) -> list[StoredRecord]:
+        """Return the blocks, and the other readings made into blocks, in log order."""
+        made = _as_blocks(self.made) if self.made is not None else []
+        return sorted([*self.blocks, *made], key=lambda record: record[:3])
+
+
+def decode_records(records: Sequence[StoredRecord], schemas: RegistryClient, kinds: Mapping[str, Kind]) -> tuple[Columns, Broken]:
     """Return the columns of records of any form, and the records that cannot be decoded with the reason.
 
     Args:
@@ -55,45 +86,38 @@ def decode_records(
         CorruptData: a block is damaged; see `trunkline.log.codec.columns.decode`.
         RetryLater: a schema has to be asked for, and the registry is away.
     """
-    gathered = gather(records, schemas, kinds)
-    return decode(gathered.blocks), gathered.broken
+    found = sort_out(records, schemas, kinds)
+    return found.plain.columns if found.plain is not None else decode(found.all_blocks()), found.broken
 
 
 def gather(records: Sequence[StoredRecord], schemas: RegistryClient, kinds: Mapping[str, Kind]) -> Gathered:
     """Turn everything that is not a block into blocks. Arguments and RetryLater as in `decode_records`; damaged blocks pass."""
-    others: defaultdict[int, list[int]] = defaultdict(list)
+    found = sort_out(records, schemas, kinds)
+    return Gathered(found.all_blocks(), found.broken)
+
+
+def sort_out(records: Sequence[StoredRecord], schemas: RegistryClient, kinds: Mapping[str, Kind]) -> Sorted:
+    """Tell blocks from other readings and put those into columns. Arguments and RetryLater as in `decode_records`."""
+    table = Runs.of(records)
+    values = table.values()
+    wrong: dict[int, str] = {}
     blocks: list[StoredRecord] = []
-    broken: list[tuple[StoredRecord, str]] = []
-    sure: dict[bytes, int] = {}
-    for place, record in enumerate(records):
-        start = record.value[:FRAME_BYTES]
-        form = sure.get(start)
-        if form is None:
-            try:
-                form = _form(record)
-            except CorruptData as error:
-                broken.append((record, str(error)))
-                continue
-            # with a whole frame, or the start of an object, nothing behind it makes another form of the record
-            if len(start) == FRAME_BYTES and start[:1] in _TELLING:
-                sure[start] = form
+    decoded: list[tuple[Parts, I64]] = []
+    for form, places in _by_form(table, values, wrong):
         if form == BLOCK_ID:
-            blocks.append(record)
+            blocks = table.at(places)
+        elif form == _JSON:
+            decoded.append((decode_envelopes(table.at(places)), places))
         else:
-            others[form].append(place)
-    if not others:
-        return Gathered(blocks, broken)
-    decoded = [one for form, places in others.items() for one in _decoded(records, places, _reader(form, schemas), broken)]
+            decoded.extend(_singles(form, table, values, places, schemas, wrong))
+    made: Assembled | None = None
     if decoded:
         # readings of every form together: a range of offsets must not be told by two heads
-        order = sorted(place for _, places in decoded for place in places)
-        at = {place: number for number, place in enumerate(order)}
-        parts = merge([(parts, [at[place] for place in places]) for parts, places in decoded])
-        made = assemble(parts, [records[place] for place in order], kinds)
-        broken.extend(made.broken)
-        blocks.extend(_as_blocks(made))
-    blocks.sort(key=lambda record: (record.topic, record.partition, record.offset))
-    return Gathered(blocks, broken)
+        order = decoded[0][1] if len(decoded) == 1 else np.sort(np.concatenate([places for _, places in decoded]))
+        parts = merge([(parts, order.searchsorted(places)) for parts, places in decoded])
+        made = assemble(parts, table, order, kinds)
+        wrong |= made.wrong
+    return Sorted(blocks, made, [(table[place], wrong[place]) for place in sorted(wrong)])
 
 
 def ids_left(event_ids: bytes, keep: BOOL) -> bytes:
@@ -101,57 +125,67 @@ def ids_left(event_ids: bytes, keep: BOOL) -> bytes:
     return b"".join(event_ids[16 * place : 16 * place + 16] for place in np.flatnonzero(keep).tolist())
 
 
+def _by_form(table: Runs, values: list[bytes], wrong: dict[int, str]) -> Iterator[tuple[int, I64]]:
+    """Yield the places of the records of each form; what has none is told in `wrong`."""
+    starts = list(map(_START, values))
+    # with a whole frame, or the start of an object, nothing behind it makes another form of the record
+    form_of = {start: _form_of_start(start) for start in set(starts)}
+    forms = set(form_of.values())
+    if len(forms) == 1 and _NONE not in forms:
+        yield forms.pop(), np.arange(len(values))
+        return
+    form = np.fromiter(map(form_of.__getitem__, starts), np.int64, len(starts))
+    for place in np.flatnonzero(form == _NONE).tolist():
+        try:
+            form[place] = _form(table[place])
+        except CorruptData as error:
+            wrong[place] = str(error)
+    order = np.argsort(form, kind="stable")
+    ends = np.flatnonzero(np.diff(form[order])) + 1
+    for places in np.split(order, ends):
+        if len(places) and form[places[0]] != _NONE:
+            yield int(form[places[0]]), places
+
+
+def _form_of_start(start: bytes) -> int:
+    """Return the form of values that start so, or `_NONE` where the start alone does not tell."""
+    if len(start) < FRAME_BYTES or start[:1] not in _TELLING:
+        return _NONE
+    return _JSON if start[0] else int.from_bytes(start[1:], "big")
+
+
 def _form(record: StoredRecord) -> int:
     """Return the schema id of a record, or `_JSON`. What claims to be a block is one, damaged or not. Raises CorruptData."""
-    value = record.value
-    if len(value) >= FRAME_BYTES and not value[0]:
-        return int.from_bytes(value[1:FRAME_BYTES], "big")
-    if is_envelope(value):
+    if is_envelope(record.value):
         return _JSON
-    return BLOCK_ID if is_block(record) else schema_id_of(value)
+    return BLOCK_ID if is_block(record) else schema_id_of(record.value)
 
 
-def _reader(form: int, schemas: RegistryClient) -> Callable[[Sequence[StoredRecord]], Parts]:
-    if form == _JSON:
-        return decode_envelopes
-    return lambda records: decode_singles(schemas.schema(form), records)
-
-
-def _decoded(
-    records: Sequence[StoredRecord],
-    places: list[int],
-    read: Callable[[Sequence[StoredRecord]], Parts],
-    broken: list[tuple[StoredRecord, str]],
-) -> list[tuple[Parts, list[int]]]:
-    """Decode, and where that fails find the bad records by halving."""
+def _singles(
+    form: int, table: Runs, values: list[bytes], places: I64, schemas: RegistryClient, wrong: dict[int, str]
+) -> list[tuple[Parts, I64]]:
+    """Return the readings of records of one schema, and the places they are from."""
     try:
-        return [(read([records[place] for place in places]), places)]
+        reader = reader_of(schemas.schema(form))
     except CorruptData as error:
-        if len(places) == 1:
-            broken.append((records[places[0]], str(error)))
-            return []
-    middle = len(places) // 2
-    return _decoded(records, places[:middle], read, broken) + _decoded(records, places[middle:], read, broken)
+        wrong.update(dict.fromkeys(places.tolist(), str(error)))
+        return []
+    chosen = values if len(places) == len(values) else [values[place] for place in places.tolist()]
+    parts, faults = read_sound(reader.read, chosen, table.timestamps()[places])
+    wrong.update((int(places[at]), reason) for at, reason in faults.items())
+    return [(part, places[at]) for part, at in parts]
 
 
 def _as_blocks(made: Assembled) -> list[StoredRecord]:
-    rewritten = [
-        Rewritten(number, head, run.partition) for number, (head, run) in enumerate(zip(made.columns.heads, made.runs, strict=True))
-    ]
-    records = encode_blocks(made.columns, rewritten)
+    firsts, heads = made.firsts, made.columns.heads
+    records = encode_blocks(
+        made.columns, [Rewritten(number, head, first.partition) for number, (head, first) in enumerate(zip(heads, firsts, strict=True))]
+    )
     ids = [b""] * len(records)
     if made.event_ids is not None:
         ends = np.cumsum(np.bincount(made.columns.block, minlength=len(records))).tolist()
         ids = [b"".join(made.event_ids[start:end]) for start, end in pairwise([0, *ends])]
     return [
-        StoredRecord(
-            topic=run.first.topic,
-            partition=run.partition,
-            offset=run.first.offset,
-            timestamp=run.first.timestamp,
-            key=None,
-            value=record.value,
-            headers=(*record.headers, (EVENT_IDS, own)) if own else record.headers,
-        )
-        for record, run, own in zip(records, made.runs, ids, strict=True)
+        first._replace(key=None, value=record.value, headers=(*record.headers, (EVENT_IDS, own)) if own else record.headers)
+        for record, first, own in zip(records, firsts, ids, strict=True)
     ]

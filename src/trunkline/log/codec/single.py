@@ -6,6 +6,7 @@ Avro's schema resolution is done on columns, not on records: a field of ours is 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -25,7 +26,6 @@ from trunkline.log.codec.registry import WriterSchema
 from trunkline.log.codec.schemas import FRAME_BYTES, SINGLE, SINGLE_ID, frame
 from trunkline.log.codec.writer import ledger_hour
 from trunkline.log.port import Record as LogRecord
-from trunkline.log.port import StoredRecord
 from trunkline.model.errors import CorruptData
 from trunkline.model.quality import Quality, from_opcua, from_short
 from trunkline.model.reading import Kind
@@ -38,6 +38,10 @@ _KINDS: Final[dict[pa.DataType, Kind]] = {
     pa.float64(): Kind.DOUBLE,
     pa.string(): Kind.TEXT,
 }
+_PANIC: Final = "PanicException"
+_BODY: Final = itemgetter(slice(FRAME_BYTES, None))
+#: Records cut and decoded in one go: few enough that they stay in the processor's cache, enough that calls cost nothing.
+_PIECE: Final = 4096
 #: Quality codes of the petroleum vocabulary (ED-15).
 _PETROLEUM_QUALITY: Final = {192: Quality.GOOD, 64: Quality.UNCERTAIN, 0: Quality.BAD}
 
@@ -80,27 +84,51 @@ class Shape(NamedTuple):
     read: Callable[[_Fields, I64], Parts]
 
 
-def decode_singles(schema: WriterSchema, records: Sequence[StoredRecord]) -> Parts:
-    """Decode records that were written with one schema.
+class Reader(NamedTuple):
+    """Reads records that were written with one schema.
 
-    Raises:
-        CorruptData: the schema is no reading, or the bytes are not of it; callers then decode one by one to find the bad record.
+    Attributes:
+        text: the writer's schema.
+        shape: what its records are.
+        names: the writer's column for each field of ours.
+        defaults: of the fields that it does not write.
     """
-    shape, names, defaults = _resolved(schema.text or "", schema.name, schema.id)
-    try:
-        batch = pyruhvro.deserialize_array([record.value[FRAME_BYTES:] for record in records], schema.text)
-        times = np.fromiter((record.timestamp for record in records), np.int64, len(records))
-        return shape.read(_Fields(batch, names, defaults), times)
-    except CorruptData:
-        raise
-    except Exception as error:
-        first = records[0]
-        raise CorruptData(f"reading at or after {first.topic}/{first.partition}@{first.offset} cannot be decoded: {error}") from error
+
+    text: str
+    shape: Shape
+    names: Mapping[str, str]
+    defaults: Mapping[str, Any]
+
+    def read(self, values: Sequence[bytes], arrived: I64) -> Parts:
+        """Decode records, all or none.
+
+        Args:
+            values: of the records, with their frames.
+            arrived: per record, its own time, µs.
+
+        Raises:
+            CorruptData: bytes are not of this schema; callers then decode fewer to find the bad record.
+        """
+        try:
+            pieces = [values[start : start + _PIECE] for start in range(0, len(values), _PIECE)]
+            batches = [pyruhvro.deserialize_array(list(map(_BODY, piece)), self.text) for piece in pieces]
+            return self.shape.read(_Fields(pa.concat_batches(batches), self.names, self.defaults), arrived)
+        except CorruptData:
+            raise
+        except BaseException as error:
+            # a panic of the decoder, on a type that it does not know, is no Exception
+            if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+                raise
+            raise CorruptData(f"reading cannot be decoded: {error}") from error
+
+
+def reader_of(schema: WriterSchema) -> Reader:
+    """Return what reads records of a schema. Raises CorruptData when it is no reading, or one that ours cannot read."""
+    return _resolved(schema.text or "", schema.name, schema.id)
 
 
 @lru_cache(maxsize=256)
-def _resolved(text: str, name: str, schema_id: int) -> tuple[Shape, Mapping[str, str], Mapping[str, Any]]:
-    """Return the shape of a writer's schema, its column for each field, and defaults of the others. Raises CorruptData."""
+def _resolved(text: str, name: str, schema_id: int) -> Reader:
     shape = SHAPES.get(name)
     if shape is None:
         raise CorruptData(f"schema id {schema_id} ({name or 'no record'}) is no reading: known are {', '.join(SHAPES)}")
@@ -112,7 +140,7 @@ def _resolved(text: str, name: str, schema_id: int) -> tuple[Shape, Mapping[str,
     if found := problems(shape.reader, writer):
         raise CorruptData(f"schema id {schema_id} cannot be read as {name}: {found[0].path}: {found[0].text}")
     names = {ours: theirs.name for ours, theirs in pair_fields(shape.reader, writer).items()}
-    return shape, names, {one.name: one.default for one in shape.reader.fields if one.has_default}
+    return Reader(text, shape, names, {one.name: one.default for one in shape.reader.fields if one.has_default})
 
 
 # --- values

@@ -219,5 +219,5 @@ class JournalConsumer:
                 after = records[room].offset
                 records = records[:room]
             if after != before:
-                batch.records += records
+                batch.records = [*batch.records, *records]
                 batch.positions[at] = self._next[at] = after

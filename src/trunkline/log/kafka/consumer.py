@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, repeat
+from operator import is_not
 from types import TracebackType
 from typing import Final, Self
 
@@ -11,10 +13,11 @@ from confluent_kafka import TopicPartition as ClientPartition
 from trunkline.log.kafka.committed import Committed
 from trunkline.log.kafka.errors import END_OF_PARTITION, MOVED, code_of, was_replaced
 from trunkline.log.kafka.producing import Interrupted, Transactor
-from trunkline.log.kafka.records import Outgoing, stored
+from trunkline.log.kafka.records import Outgoing, runs_of
 from trunkline.log.kafka.settings import CONSUMING, Connection, Settings
 from trunkline.log.kafka.undecided import Undecided
-from trunkline.log.port import Appends, Batch, Positions, StoredRecord, TopicPartition
+from trunkline.log.port import Appends, Batch, Positions, TopicPartition
+from trunkline.log.runs import Run, Runs
 from trunkline.model.errors import Fenced, RetryLater, TrunklineError
 
 #: One poll hands over at most about this many bytes, however many records are asked for.
@@ -66,7 +69,7 @@ class KafkaConsumer:
         self._from: Positions = {}  # where what was handed over since the last commit begins
         self._next: Positions = {}  # where the next poll goes on
         self._ends: Positions = {}  # reached without a record: end of partition, past markers of transactions
-        self._ahead: list[StoredRecord] = []  # read, not yet handed over
+        self._ahead: list[Run] = []  # read, not yet handed over
         self._dealt = False
         self._moved = False
         self._broken: TrunklineError | None = None
@@ -95,7 +98,7 @@ class KafkaConsumer:
             self._undo(self._undecided)
         while True:
             if self._ahead:
-                self._fetch(max_records - len(self._ahead), 0)
+                self._fetch(max_records - sum(map(len, self._ahead)), 0)
             else:
                 self._fetch(max_records, max(0.0, deadline - time.monotonic()))
             if self._moved:
@@ -207,7 +210,7 @@ class KafkaConsumer:
         for known in (self._from, self._next, self._ends):
             for at in gone:
                 known.pop(at, None)
-        self._ahead = [one for one in self._ahead if TopicPartition(one.topic, one.partition) not in gone]
+        self._ahead = [run for run in self._ahead if run.at not in gone]
 
     def _watched(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions were read, or are not held any more."""
@@ -236,27 +239,29 @@ class KafkaConsumer:
         """Take over up to `room` messages, waiting for the first of them."""
         try:
             messages = self._client.consume(1, wait) if wait > 0 else []
-            size = self._take(messages)
-            while len(messages) < room and size < _POLL_BYTES:
-                more = self._client.consume(min(_CHUNK, room - len(messages)), 0)
-                if not more:
+            size, read = self._take(messages), len(messages)
+            while read < room and size < _POLL_BYTES:
+                messages = self._client.consume(min(_CHUNK, room - read), 0)
+                if not messages:
                     return
-                messages += more
-                size += self._take(more)
+                size, read = size + self._take(messages), read + len(messages)
         except KafkaException as error:
             raise self._explain(error, f"read as {self._member} of group {self._group}", self._group) from error
 
     def _take(self, messages: list[Message]) -> int:
         """Keep what belongs to the present share; return its bytes."""
-        records = stored([message for message in messages if message.error() is None])
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._note(error, message)
-        kept = [record for record in records if TopicPartition(record.topic, record.partition) in self._held]
+        errors = list(map(Message.error, messages))
+        if any(map(is_not, errors, repeat(None))):
+            for message, error in zip(messages, errors, strict=True):
+                if error is not None:
+                    self._note(error, message)
+            messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
+        if not messages:
+            return 0
+        kept = [run for run in runs_of(messages) if run.at in self._held]
         self._ahead += kept
-        self._watched(TopicPartition(record.topic, record.partition) for record in kept)
-        return sum(len(record.value) for record in kept)
+        self._watched(run.at for run in kept)
+        return sum(run.bytes for run in kept)
 
     def _note(self, error: KafkaError, message: Message) -> None:
         at = TopicPartition(message.topic() or "", message.partition() or 0)
@@ -269,16 +274,20 @@ class KafkaConsumer:
 
     def _hand_over(self, max_records: int) -> Batch:
         """Return records in partition order, and how far the partitions were read."""
-        records, self._ahead = self._ahead[:max_records], self._ahead[max_records:]
-        by_partition: dict[TopicPartition, list[StoredRecord]] = {}
-        for record in records:
-            by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
-        batch = Batch()
-        for at, run in by_partition.items():
-            batch.records += run
-            self._from.setdefault(at, run[0].offset)
-            batch.positions[at] = self._next[at] = run[-1].offset + 1
-        waiting = {TopicPartition(record.topic, record.partition) for record in self._ahead}
+        by_partition: dict[TopicPartition, list[Run]] = {}
+        room = max_records
+        while self._ahead and room > 0:
+            run = self._ahead.pop(0)
+            if len(run) > room:
+                self._ahead.insert(0, run.part(room, len(run)))
+                run = run.part(0, room)
+            room -= len(run)
+            by_partition.setdefault(run.at, []).append(run)
+        batch = Batch(Runs(chain.from_iterable(by_partition.values())))
+        for at, runs in by_partition.items():
+            self._from.setdefault(at, runs[0][0].offset)
+            batch.positions[at] = self._next[at] = runs[-1][-1].offset + 1
+        waiting = {run.at for run in self._ahead}
         for at in [at for at in self._ends if at not in waiting]:
             end = self._ends.pop(at)
             if end > self._reached(at, end):
