@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from drills import kafka, kill, tamper
+from drills import kafka, kill, poison, scale, tamper
 
 DRILLS: dict[str, Callable[..., dict[str, Any]]] = {
     "kill": kill.run,
@@ -20,6 +20,10 @@ KAFKA: dict[str, Callable[..., dict[str, Any]]] = {
     "kafka-early": kafka.run_early,
     "kafka-unfenced": kafka.run_unfenced,
     "kafka-brokers-lost": kafka.run_brokers_lost,
+    "kafka-scale": scale.run,
+    "kafka-scale-unfenced": scale.run_unfenced,
+    "kafka-poison": poison.run,
+    "kafka-poison-dropped": poison.run_dropped,
 }
 
 

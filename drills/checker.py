@@ -85,7 +85,7 @@ def check(site: Site, conninfo: str, truth: Path) -> Findings:
     layout = layout_of(site.config.log)
     with open_edge_journal(site.config.log, site.data_dir, gateway) as edge, site_log(site) as log:
         journal = _read_journal(edge, layout.topic(Category.TELEMETRY, "raw"))
-        findings.inversions = _inversions(log, layout.topic(Category.TELEMETRY, "clean"))
+        findings.inversions = inversions(log, layout.topic(Category.TELEMETRY, "clean"))
         dead = Counter(_dead_items(log, layout.topic(Category.TELEMETRY, "dead")))
     stored = Counter(_stored_items(conninfo, journal.sources))
     findings.acknowledged = journal.items.total()
@@ -187,7 +187,7 @@ def _stored_items(conninfo: str, tags: Iterable[str]) -> Iterator[Item]:
         reader.close()
 
 
-def _inversions(log: Log, topic: str) -> int:
+def inversions(log: Log, topic: str) -> int:
     """Count readings that come after a younger one of the same tag and origin, repeats by range left out.
 
     Live data overtakes what waited through an outage (decision 0003): order holds among live records and among those of a backlog.
