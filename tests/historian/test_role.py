@@ -8,14 +8,16 @@ import psycopg
 import pytest
 from tests.historian.support import ORIGIN, START, TOPIC, Edge, eventually, ramp, reading
 
-from trunkline.config.site import HistorianConfig
+from trunkline.config.site import HistorianConfig, LogConfig
 from trunkline.historian.reader import Reader
 from trunkline.historian.role import HistorianStatus, run_historian, topics_of
+from trunkline.lab.ports import free_ports
 from trunkline.ledger.balance import Cell
 from trunkline.ledger.status import BufferStatus, EdgeCount, GatewayStatus, LinkStatus, encode_status
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, encode_head
 from trunkline.log.journal.journal import Journal
+from trunkline.log.opening import open_site_log
 from trunkline.log.port import Record, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
@@ -152,6 +154,23 @@ def test_out_of_connections_is_waited_for(log: Journal, conninfo: str) -> None:
             eventually(lambda: status.stored == 5)
         admin.execute("DROP OWNED BY nobody_special")
         admin.execute("DROP ROLE nobody_special")
+
+
+def test_a_group_that_cannot_be_joined_yet_is_waited_for(tmp_path: Path, conninfo: str) -> None:
+    """P-115: brokers that are away, or members that are busy, keep a historian waiting; it does not end, and stops when told."""
+    (port,) = free_ports(1)
+    config = LogConfig(engine="kafka", bootstrap=f"127.0.0.1:{port}", insecure=True, timeout_seconds=1, partitions=1)
+    log, stop, status = open_site_log(config, tmp_path, look=False), threading.Event(), HistorianStatus()
+    thread = threading.Thread(
+        target=run_historian, args=(log, LAYOUT, conninfo, HistorianConfig(), stop), kwargs={"status": status, "member": "historian-1"}
+    )
+    thread.start()
+    eventually(lambda: status.state == "waiting")
+    assert status.error
+    stop.set()
+    thread.join()
+    assert status.state == "stopped"
+    log.close()
 
 
 def test_a_database_that_was_not_migrated_stops_the_role(log: Journal, conninfo: str) -> None:
