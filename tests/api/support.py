@@ -18,9 +18,11 @@ from trunkline.historian.flush import EventRecord, Flush
 from trunkline.historian.writer import Writer
 from trunkline.ledger.status import GatewayStatus, encode_status
 from trunkline.log.codec.columns import decode
+from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.writer import TagSlot, write_blocks
-from trunkline.log.port import Record, TopicPartition
+from trunkline.log.port import Record, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
+from trunkline.model import times
 from trunkline.model.events import Event
 from trunkline.model.reading import Category, Kind, Reading
 from trunkline.security.roles import Role
@@ -45,12 +47,13 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) 
 
 @dataclass
 class Feeder:
-    """Stands for gateway, validation and historian: puts clean blocks into the site log and stores them."""
+    """Stands for gateway, validation and historian: puts clean records into the site log and stores them."""
 
     services: Services
     conninfo: str
     seq: int = 0
     covered: dict[int, int] = field(default_factory=dict)
+    forms: Forms = field(default_factory=Forms)
 
     @property
     def layout(self) -> Layout:
@@ -63,7 +66,9 @@ class Feeder:
         for record in records:
             assert record.partition is not None
             self.covered[record.partition] = self.seq
-        self.services.log.append(self.layout.topic(Category.TELEMETRY, "clean"), records)
+        topic = self.layout.topic(Category.TELEMETRY, "clean")
+        blocks = [StoredRecord(topic, one.partition or 0, 0, times.now(), one.key, one.value, one.headers) for one in records]
+        self.services.log.append(topic, [record for several in self.forms.telemetry(blocks) for record in several])
         if store:
             self.store()
 

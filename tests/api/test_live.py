@@ -17,6 +17,7 @@ from websockets.sync.connection import Connection
 
 from trunkline.api.live import socket
 from trunkline.api.services import COOKIE
+from trunkline.log.codec.forms import Form, Forms
 from trunkline.log.port import Record
 from trunkline.model import times
 from trunkline.model.quality import Quality
@@ -98,6 +99,23 @@ def test_new_readings_arrive(fresh: Plant) -> None:
         fresh.feeder.feed([now_reading(FLOW, 3.5), now_reading(MODE, "hand")])
         rows = values(frames(client, lambda found: MODE in values(found)))
         assert FLOW not in rows
+
+
+@pytest.mark.parametrize("form", ["single", "json"])
+def test_readings_of_every_form_arrive(fresh: Plant, form: Form) -> None:
+    """P-8: a site may write its readings one by one; blocks may lie among them."""
+    fresh.feeder.forms = Forms(form)
+    with live(fresh, {"op": "under", "path": ""}) as client:
+        wait_for(lambda: fresh.services.hub.clients, "the client joined")
+        fresh.feeder.feed(
+            [now_reading(FLOW, 1.5), now_reading(MODE, "auto"), now_reading(COUNTER, known.BIG), now_reading(RUNNING, value=True)]
+        )
+        rows = values(frames(client, lambda found: len(values(found)) == 4))
+        assert {tag: row[1] for tag, row in rows.items()} == {FLOW: 1.5, MODE: "auto", COUNTER: str(known.BIG), RUNNING: True}
+        fresh.feeder.forms = Forms()
+        fresh.feeder.feed([now_reading(FLOW, None, Quality.BAD_TIMEOUT)])
+        rows = values(frames(client, lambda found: FLOW in values(found)))
+        assert rows[FLOW][1:3] == [None, Quality.BAD_TIMEOUT]
 
 
 def test_late_readings_do_not_turn_the_clock_back(fresh: Plant) -> None:

@@ -43,6 +43,20 @@ def test_ids_are_unique(site_file: SiteWriter) -> None:
     assert "first in line 3" in found(problems, "gateways[1].id").message
 
 
+def test_envelopes_need_names_that_fit_them(site_file: SiteWriter) -> None:
+    """P-11, P-15: layout, four parts of a path, the number of a node."""
+    sites = "gateways:\n" + gateway("node-042", source("s", "P.A.U.FLOW", "P.FLOW")) + gateway("press", source("s", "P.A.U.PRESSURE"))
+    problems = check(site_file("site: a\nlog: {form: json, layout: isa95}\n" + sites))
+    short = found(problems, "gateways[0].sources[0].tags[1].path")
+    assert (short.severity, "cannot be an envelope" in short.message) == ("warning", True)
+    assert "envelopes say node 0" in found(problems, "gateways[1].id").message
+    assert len(problems) == 2
+    wrong = found(check(site_file("site: a\nlog: {form: json}\n" + sites)), "log.form")
+    assert (wrong.severity, "the layout is 'gateway'" in wrong.message) == ("error", True)
+    assert check(site_file("site: a\nlog: {form: single}\n" + sites)) == []
+    assert "form" in found(check(site_file("site: a\nlog: {form: xml}\n" + sites)), "log.form").path
+
+
 def test_a_tag_above_other_tags_is_odd(site_file: SiteWriter) -> None:
     problem = found(
         check(site_file("site: a\ngateways:\n" + gateway("g", source("s", "A.B", "A.B.C")))), "gateways[0].sources[0].tags[0].path"

@@ -128,7 +128,7 @@ def test_written_envelopes_are_read_back() -> None:
     ]
     columns, _ = decode_records(stored(*(single(tag, value, quality=quality) for tag, value, quality in values)), OFFLINE, KINDS)
     ids = [uuid7() for _ in values]
-    records = encode_envelopes(columns, {FLOW: "m³/h"}, ids, 7)
+    records = encode_envelopes(columns, {FLOW: "m³/h"}, ids, [7] * len(columns.tags))
     assert records[0].key == FLOW.encode()
     for record in records:
         jsonschema.validate(json.loads(record.value), schema())
@@ -139,7 +139,7 @@ def test_written_envelopes_are_read_back() -> None:
     assert again.time.tolist() == columns.time.tolist()
     assert again.gateway_time.tolist() == columns.gateway_time.tolist()
     with pytest.raises(ValueError, match="2 parts"):
-        encode_envelopes(decode_records(stored(single("A.B", 1.0)), OFFLINE, {})[0], {}, ids, 7)
+        encode_envelopes(decode_records(stored(single("A.B", 1.0)), OFFLINE, {})[0], {}, ids, [7])
 
 
 def test_events_and_alarms_there_and_back() -> None:

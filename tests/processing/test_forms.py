@@ -13,13 +13,16 @@ from tests.log.readings import FLOW, MODE, NOW, envelope, single, stored
 from trunkline.config.site import ValidationConfig
 from trunkline.config.tags import TagConfig
 from trunkline.log.codec import columns as codec
+from trunkline.log.codec.event_records import decode_event_record
 from trunkline.log.codec.events import decode_event
+from trunkline.log.codec.forms import Form, Forms
 from trunkline.log.codec.head import HEADER, decode_head
-from trunkline.log.codec.records import EVENT_IDS
+from trunkline.log.codec.records import EVENT_IDS, decode_records, gather
 from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.codec.schemas import BY_ID, EVENT_ID, frame
 from trunkline.log.port import Record, StoredRecord
 from trunkline.log.topics import Layout
+from trunkline.log.unpack import form_of
 from trunkline.model.errors import RetryLater
 from trunkline.model.events import Alarm, Event
 from trunkline.model.identity import uuid7
@@ -35,8 +38,8 @@ ALARMS, CLEAN_ALARMS = (LAYOUT.topic(Category.ALARM, stage) for stage in ("raw",
 TAGS = {FLOW: TagConfig(path=FLOW, min=0, max=500), MODE: TagConfig(path=MODE, kind="text")}
 
 
-def step(schemas: RegistryClient | None = None) -> ValidateStep:
-    return ValidateStep(LAYOUT, TAGS, ValidationConfig(), clock=lambda: NOW, schemas=schemas)
+def step(schemas: RegistryClient | None = None, forms: Forms | None = None) -> ValidateStep:
+    return ValidateStep(LAYOUT, TAGS, ValidationConfig(), clock=lambda: NOW, schemas=schemas, forms=forms)
 
 
 def emitted(out: Outputs, topic: str) -> list[StoredRecord]:
@@ -77,6 +80,29 @@ def test_replayed_singles_add_nothing() -> None:
     assert decode_head(block.header(HEADER) or b"").lo == 100, (
         "a batch that is new in part is passed on whole: the historian drops what it knows"
     )
+
+
+@pytest.mark.parametrize("form", ["single", "json"])
+def test_clean_records_are_written_in_the_form_of_the_site(form: Form) -> None:
+    """P-8, PD-11: one record a reading, and together the account of what came in; a worker that starts again knows what was judged."""
+    blocks = gather(stored(single(FLOW, 1.0, 0), single(FLOW, 900.0, 1), single(FLOW, 2.0, 2)), RegistryClient(), {}).blocks
+    forms = Forms(form)
+    first = step(forms=forms)
+    out = first.process(blocks)
+    clean = emitted(out, CLEAN)
+    assert [form_of(one) for one in clean] == [form, "block", form]
+    heads = [decode_head(one.header(HEADER) or b"") for one in clean]
+    assert [(head.lo, head.hi) for head in heads] == [(100, 101), (101, 102), (102, 103)]
+    assert [(head.readings, sum(one.rejected for one in head.tallies)) for head in heads] == [(1, 0), (0, 1), (1, 0)]
+    columns, broken = decode_records(clean, RegistryClient(), {})
+    assert (broken, [columns.value(place) for place in range(len(columns))]) == ([], [1.0, 2.0])
+    second = step(forms=forms)
+    second.recover(clean)
+    assert second.process(blocks) == {}
+    happened = envelope(None, tag="MODE_CHANGE", category="event", before="AUTO", after="MANUAL")
+    (event,) = emitted(first.process(stored(happened, topic=EVENTS)), CLEAN_EVENTS)
+    assert form_of(event) == ("json" if form == "json" else "event")
+    assert decode_event_record(event, RegistryClient()).before == "AUTO"
 
 
 def test_an_event_id_with_other_content_is_refused() -> None:

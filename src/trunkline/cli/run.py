@@ -131,6 +131,7 @@ def adapter() -> None:
 def worker(file: SiteFile, member: Member = "worker-0") -> None:
     """Validate what gateways sent; several members share the partitions."""
     site = _open(file, f"worker:{_named(member)}")
+    from trunkline.log.codec.forms import forms_of  # noqa: PLC0415
     from trunkline.log.housekeeping import Housekeeper  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_journal, open_site_log  # noqa: PLC0415
     from trunkline.processing.runtime import StepRunner  # noqa: PLC0415
@@ -138,9 +139,10 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
     from trunkline.registry.client import client_of  # noqa: PLC0415
 
     tags = {path: entry.tag for path, entry in site.tags().items()}
+    forms = forms_of(site.config.log.form, site.typed)
     runner = StepRunner(
         lambda: open_site_log(site.config.log, site.data_dir, site.secrets),
-        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation, schemas=client_of(site)),
+        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation, schemas=client_of(site), forms=forms),
         member,
     )
     stop = stop_event()

@@ -16,6 +16,8 @@ from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is
 from trunkline.config.site import LogConfig, SiteConfig
 from trunkline.config.stamp import Stamp, StampUnreadable, read_stamp
 
+#: Parts of a tag path in the plant's envelope: plant, area, unit, tag (P-11).
+_ENVELOPE_PARTS = 4
 _SERIAL = re.compile(r"/dev/\S+|COM\d+", re.IGNORECASE)
 
 
@@ -30,6 +32,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _ports(examined.config, examined)
         yield from _site(examined.config, examined)
         yield from _kafka(examined.config.log, examined)
+        yield from _form(examined.config, examined)
         yield from _brokers(examined.config, examined)
         yield from _members(examined.config, examined)
 
@@ -168,6 +171,25 @@ def _kafka(log: LogConfig, examined: Examined) -> Iterator[Problem]:
     if idle := [name for name in ("bootstrap", "security", "insecure", "edge") if name in log.model_fields_set]:
         message = f"{', '.join(map(repr, idle))} say how Kafka is reached, but the engine is {log.engine!r}"
         yield examined.document.problem(("log", idle[0]), message, "write 'engine: kafka', or remove them", warning=True)
+
+
+def _form(config: SiteConfig, examined: Examined) -> Iterator[Problem]:
+    """Yield what the plant's envelope cannot say of this site."""
+    if config.log.form != "json":
+        return
+    if config.log.layout != "isa95":
+        message = f"envelopes are what the topics of layout 'isa95' carry; the layout is {config.log.layout!r}"
+        yield examined.document.problem(("log", "form"), message, "write 'layout: isa95', or 'form: single' for one Avro record a reading")
+    for placed in examined.sources:
+        for position, tag in enumerate(placed.source.tags):
+            if tag.path.count(".") != _ENVELOPE_PARTS - 1:
+                message = f"tag {tag.path} cannot be an envelope, which names plant, area, unit and tag"
+                mend = "give the path these four parts; its readings are written as blocks until then"
+                yield examined.document.problem((*placed.location, "tags", position, "path"), message, mend, warning=True)
+    for position, gateway in enumerate(config.gateways):
+        if not gateway.id[-1].isdigit():
+            message = f"gateway {gateway.id!r} has no number at the end of its id: its envelopes say node 0"
+            yield examined.document.problem(("gateways", position, "id"), message, "an id such as 'node-042' tells the node", warning=True)
 
 
 def _brokers(config: SiteConfig, examined: Examined) -> Iterator[Problem]:

@@ -42,6 +42,11 @@ class LogConfig(Model):
         "default of kafka in production: 12, with layout isa95 200, petroleum 6",
     )
     layout: Literal["gateway", "isa95", "petroleum"] = Field("gateway", description="how topics are named")
+    form: Literal["block", "single", "json"] = Field(
+        "block",
+        description="how readings are written: 'block' holds many and is by far the quickest, 'single' is one Avro record a reading, "
+        "'json' the plant's envelope, for events and alarms as well (layout isa95); every form is read, whatever is written",
+    )
     retention_hours: float = Field(24.0, gt=0, description="how long raw and clean telemetry stays in the log")
     bootstrap: Bootstrap = Field("", description="kafka: addresses of brokers, host:port with commas between")
     profile: Profile = Field(

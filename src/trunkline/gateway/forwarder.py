@@ -1,7 +1,8 @@
 """From the edge journal to the site log: live data first, a backlog beside it, poison aside.
 
-Records are copied byte for byte. Progress is kept in the edge journal in one step with the ledger's counts, and moves only after the
-site log acknowledged; a crash between the two sends records again, and the site drops the repeats by their range (`BlockHead`).
+Records are copied byte for byte, unless the site wants another form (`trunkline.log.codec.forms`). Progress is kept in the edge journal in
+one step with the ledger's counts, and moves only after the site log acknowledged; a crash between the two sends records again, and the
+site drops the repeats by their range (`BlockHead`).
 
 Outages never use up retries (PD-4): one breaker pauses the whole link and probes, from 0.3 s up to 30 s (PD-3). Only a record that the
 site log refuses for its own sake is tried on the ladder of P-63 and set aside as FAILED after ten tries; the others pass (PD-5).
@@ -19,6 +20,7 @@ import structlog
 from trunkline.gateway.deliveries import Deliveries
 from trunkline.gateway.edge import FORWARDED, tally_key
 from trunkline.gateway.outbox import LADDER, Lane, Outbox, Poison
+from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.head import BACKLOG, HEADER, decode_head
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Log, Record, StoredRecord, TopicPartition
@@ -47,11 +49,19 @@ class Forwarder:
         layout: names of the topics, the same on both sides.
         clock: present time in µs.
         seed: of the jitter of pauses.
+        forms: how readings and events are written to the site log; without it byte for byte as they lie in the journal.
     """
 
     def __init__(
-        self, journal: Journal, site: Callable[[], Log], layout: Layout, clock: Callable[[], int] = times.now, seed: int = 0
+        self,
+        journal: Journal,
+        site: Callable[[], Log],
+        layout: Layout,
+        clock: Callable[[], int] = times.now,
+        seed: int = 0,
+        forms: Forms | None = None,
     ) -> None:
+        self._forms = forms or Forms()
         self._journal = journal
         self._open_site = site
         self._site: Log | None = None
@@ -230,13 +240,16 @@ class Forwarder:
         accepted = list(records)
         mark = ((BACKLOG, b"1"),) if backlog else ()
         while accepted:
+            written = self._written(topic, accepted, mark)
+            copies = [copy for several in written for copy in several]
+            owners = [record for record, several in zip(accepted, written, strict=True) for _ in several]
             began = time.perf_counter()
             try:
-                site.append(topic, [_copy(record, mark) for record in accepted], atomic=False)
-                self.deliveries.note(topic, len(accepted), sum(len(record.value) for record in accepted), time.perf_counter() - began)
+                site.append(topic, copies, atomic=False)
+                self.deliveries.note(topic, len(copies), sum(len(record.value) for record in copies), time.perf_counter() - began)
                 break
             except Rejected as refusal:
-                bad = {accepted[row].offset: accepted[row] for row in refusal.rows} or {one.offset: one for one in accepted}
+                bad = {owners[row].offset: owners[row] for row in refusal.rows} or {one.offset: one for one in accepted}
                 for record in bad.values():
                     self._set_aside(record, refusal.reason, tries)
                 accepted = [one for one in accepted if one not in bad.values()]
@@ -246,6 +259,14 @@ class Forwarder:
             tallies = count(accepted, FORWARDED, category)
         self._journal.append_many({}, tallies=tallies, meta=self.outbox.meta())
         self.forwarded_records += len(accepted)
+
+    def _written(self, topic: str, records: Sequence[StoredRecord], mark: tuple[tuple[str, bytes], ...]) -> list[list[Record]]:
+        """Return for each record what is sent for it."""
+        marked = [record._replace(headers=(*record.headers, *mark)) for record in records] if mark else records
+        category = self._categories.get(topic)
+        if category is Category.TELEMETRY:
+            return self._forms.telemetry(marked)
+        return [[_copy(record, self._forms.event(record.value) if category is not None else record.value)] for record in marked]
 
     def _set_aside(self, record: StoredRecord, reason: str, tries: int) -> None:
         lane = self.outbox.lane(TopicPartition(record.topic, record.partition))
@@ -273,8 +294,8 @@ def count(records: Sequence[StoredRecord], what: str, category: Category) -> Cou
     return tallies
 
 
-def _copy(record: StoredRecord, mark: tuple[tuple[str, bytes], ...]) -> Record:
-    return Record(record.value, record.key, (*record.headers, *mark), record.timestamp, record.partition)
+def _copy(record: StoredRecord, value: bytes) -> Record:
+    return Record(value, record.key, record.headers, record.timestamp, record.partition)
 
 
 def _priority(layout: Layout) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.reporter import Reporter
 from trunkline.gateway.runner import SourceRunner
 from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus
+from trunkline.log.codec.forms import forms_of
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
@@ -58,7 +59,7 @@ class Gateway:
             return open_site_log(log_config, data_dir, secrets)
 
         self.damage = DamageWatch(self._journal)
-        self.forwarder = Forwarder(self._journal, site, layout)
+        self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake)
         confirmed = Confirmed(self._journal, layout)
         self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed)

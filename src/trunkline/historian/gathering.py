@@ -8,6 +8,7 @@ from trunkline.historian.flush import EventRecord, Flush, GivenUp
 from trunkline.ledger.status import decode_status
 from trunkline.log.codec.columns import Columns, decode
 from trunkline.log.codec.event_ids import ids_of
+from trunkline.log.codec.event_records import decode_event_record
 from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head
 from trunkline.log.codec.records import sort_out
@@ -134,7 +135,7 @@ class Gathering:
         event: Event | None = None
         if record.value or head is None:
             try:
-                event = decode_event(record.value)
+                event = decode_event_record(record, _BUILT_IN)
             except CorruptData as error:
                 _refuse(record, category, str(error), made)
                 return

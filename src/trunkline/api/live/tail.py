@@ -7,13 +7,17 @@ from typing import Final
 
 from trunkline.api.live.cache import LiveValue, newest
 from trunkline.ledger.status import GatewayStatus, decode_status
-from trunkline.log.codec.columns import decode
+from trunkline.log.codec.records import decode_records
+from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.port import Log, Positions, StoredRecord
 from trunkline.log.topics import Layout
 from trunkline.model.errors import CorruptData, TrunklineError
 from trunkline.model.reading import Category
 
 _log = logging.getLogger(__name__)
+
+#: Clean topics hold what validation wrote: schemas of ours.
+_BUILT_IN: Final = RegistryClient()
 
 _PAUSE: Final = 0.1
 _RETRY_PAUSE: Final = 1.0
@@ -119,13 +123,15 @@ class Tail:
 
 
 def _decoded(records: Sequence[StoredRecord]) -> tuple[list[LiveValue], int, int]:
-    """Return the newest readings, how many there were, and how many records are damaged."""
+    """Return the newest readings, how many there were, and how many records are damaged. Records may be of every form."""
     try:
-        columns = decode(records)
+        columns, broken = decode_records(records, _BUILT_IN, {})
     except CorruptData as error:
         if len(records) == 1:
             _log.warning("a record was passed over: %s", error)
             return [], 0, 1
         halves = (_decoded(records[: len(records) // 2]), _decoded(records[len(records) // 2 :]))
         return halves[0][0] + halves[1][0], halves[0][1] + halves[1][1], halves[0][2] + halves[1][2]
-    return newest(columns), len(columns), 0
+    for record, reason in broken:
+        _log.warning("record %d of %s/%d was passed over: %s", record.offset, record.topic, record.partition, reason)
+    return newest(columns), len(columns), len(broken)

@@ -19,6 +19,7 @@ import numpy as np
 
 from trunkline.log.codec.assembly import ABSENT, Parts
 from trunkline.log.codec.columns import Columns
+from trunkline.log.codec.head import HEADER, decode_head
 from trunkline.log.port import Record, StoredRecord
 from trunkline.model import quality as q
 from trunkline.model import times
@@ -180,7 +181,7 @@ def decode_envelopes(records: Sequence[StoredRecord]) -> Parts:
             continue
         asset = one.asset
         tag[place] = tags.of((asset.plant, asset.area, asset.unit, one.tag))
-        source[place] = sources.of((one.node_id,))
+        source[place] = sources.of((_source(one, record),))
         source_time[place] = _micros(one.timestamp)
         gateway_time[place] = record.timestamp if one.gateway_time is None else _micros(one.gateway_time)
         quality[place] = _quality(one)
@@ -201,7 +202,7 @@ def decode_envelopes(records: Sequence[StoredRecord]) -> Parts:
     return Parts(
         tags=[SEPARATOR.join(parts) for parts in tags.found] or [""],
         tag=tag,
-        sources=[f"{_NODE}{node}" for (node,) in sources.found] or [""],
+        sources=[source for (source,) in sources.found] or [""],
         source=source,
         source_time=source_time,
         gateway_time=gateway_time,
@@ -213,6 +214,19 @@ def decode_envelopes(records: Sequence[StoredRecord]) -> Parts:
         wrong=wrong,
         event_ids=ids,
     )
+
+
+def _source(one: Envelope, record: StoredRecord) -> str:
+    """Return the source that the record's head names, if a part of ours wrote it; else the node."""
+    header = record.header(HEADER) if record.headers else None
+    if header is not None:
+        try:
+            tallies = decode_head(header).tallies
+        except CorruptData:
+            tallies = ()  # told by whoever looks for the range that it covers
+        if tallies:
+            return tallies[0].source
+    return f"{_NODE}{one.node_id}"
 
 
 class _Numbers:
@@ -229,17 +243,17 @@ class _Numbers:
         return list(self._numbers)
 
 
-def encode_envelopes(columns: Columns, units: Mapping[str, str], event_ids: Sequence[UUID], node_id: int) -> list[Record]:
-    """Return one JSON message for each reading, key = tag path (P-27).
+def encode_envelopes(columns: Columns, units: Mapping[str, str], event_ids: Sequence[UUID], nodes: Sequence[int]) -> list[Record]:
+    """Return one JSON message for each reading, key = tag path (P-27); heads are the caller's.
 
     Args:
         columns: readings; their tags have the four parts plant, area, unit and tag.
         units: engineering unit by tag path.
         event_ids: identity of each reading.
-        node_id: who sends them.
+        nodes: per tag of the columns, who sends its readings (P-15).
 
     Raises:
-        ValueError: a tag path has not four parts.
+        ValueError, OverflowError: a tag path has not four parts, or a time is beyond the calendar.
     """
     assets = [_asset(path) for path in columns.tags]
     keys = [path.encode() for path in columns.tags]
@@ -256,7 +270,7 @@ def encode_envelopes(columns: Columns, units: Mapping[str, str], event_ids: Sequ
             unit_of_measure=units.get(columns.tags[tag], ""),
             quality=Short(q.to_short(graded)),
             category=Class.TELEMETRY,
-            node_id=node_id,
+            node_id=nodes[tag],
             status_code=None if graded == Quality.GOOD else graded << 16,
             gateway_time=times.to_datetime(int(columns.gateway_time[place])),
             sequence=int(columns.seq[place]),

@@ -17,6 +17,7 @@ from trunkline.log.codec.columns import Columns, Rewritten
 from trunkline.log.codec.event_ids import ids_of
 from trunkline.log.codec.event_records import decode_event_record, is_ours
 from trunkline.log.codec.events import encode_event
+from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
 from trunkline.log.codec.records import EVENT_IDS, gather, ids_left
 from trunkline.log.codec.registry import RegistryClient
@@ -46,6 +47,7 @@ class ValidateStep:
         config: limits that hold for all tags.
         clock: present time in µs, for stamps of dead letters.
         schemas: what the schema ids of third parties' records mean; without it the built-in ones are known.
+        forms: how clean records are written; without it as blocks and Avro.
     """
 
     name = "validate"
@@ -57,8 +59,10 @@ class ValidateStep:
         config: ValidationConfig,
         clock: Callable[[], int] = times.now,
         schemas: RegistryClient | None = None,
+        forms: Forms | None = None,
     ) -> None:
         self._layout = layout
+        self._forms = forms or Forms()
         self._memory = TagMemory(tags)
         self._config = config
         self._clock = clock
@@ -85,8 +89,9 @@ class ValidateStep:
         for record in records:
             self._judged_before(record, record.topic)
         telemetry = [record for record in records if clean[record.topic] is Category.TELEMETRY]
-        columns, broken = self._decode(telemetry)
-        ids = ids_of([record for record in telemetry if record not in broken], columns)
+        blocks, _ = gather(telemetry, self._schemas, self._kinds)
+        columns, broken = self._decode(blocks)
+        ids = ids_of([record for record in blocks if record not in broken], columns)
         judge(columns, self._memory, self._config, ids)
 
     def _judged_before(self, record: StoredRecord, clean: str) -> bool:
@@ -150,6 +155,9 @@ class ValidateStep:
         for record, reason in sorted([*damaged, *unread], key=lambda one: one[0][:3]):
             self._broken(record, Category.TELEMETRY, f"decode: {reason}", out)
         good = [record for record in records if record not in broken] if broken else records
+        self._judged(columns, good, out)
+
+    def _judged(self, columns: Columns, good: list[StoredRecord], out: Outputs) -> None:
         verdicts = judge(columns, self._memory, self._config, ids_of(good, columns))
         self.counts.update(
             accepted=int(np.count_nonzero(~verdicts.rejected & ~verdicts.repeat)),
@@ -158,9 +166,9 @@ class ValidateStep:
             gaps=len(verdicts.gaps),
         )
         changed = self._changed_blocks(columns, verdicts, good)
-        for number, record in enumerate(good):
-            unchanged = Record(record.value, record.key, record.headers, record.timestamp, record.partition)
-            self._emit(out, self._clean[record.topic], changed.get(number, unchanged))
+        passed = [_in_place(record, changed.get(number)) for number, record in enumerate(good)]
+        for record, written in zip(good, self._forms.telemetry(passed), strict=True):
+            out.setdefault(self._clean[record.topic], []).extend(written)
         for position in np.flatnonzero(verdicts.rejected).tolist():
             self._rejected(columns, position, verdicts.reasons[position], good[columns.block[position]], out)
         for gap in verdicts.gaps:
@@ -238,7 +246,7 @@ class ValidateStep:
                 "missing_samples": max(1, round(gap.actual / gap.expected) - 1),
             },
         )
-        self._emit(out, self._layout.topic(Category.EVENT, "clean"), Record(encode_event(event), key=asset.encode()))
+        self._emit(out, self._layout.topic(Category.EVENT, "clean"), Record(self._forms.event(encode_event(event)), key=asset.encode()))
 
     # --- events and alarms
 
@@ -252,6 +260,7 @@ class ValidateStep:
         if problem is None:
             self.counts["accepted_events"] += 1
             value = record.value if is_ours(record.value) else encode_event(event)
+            value = self._forms.event(value)
             self._emit(out, self._clean[record.topic], Record(value, record.key, record.headers, record.timestamp, record.partition))
         else:
             self._broken(record, category, problem, out)
@@ -284,6 +293,11 @@ class ValidateStep:
             else:
                 block = Record(b"", record.key, ((HEADER, encode_head(empty)),), partition=record.partition)
             self._emit(out, self._clean[record.topic], block)
+
+
+def _in_place(record: StoredRecord, changed: Record | None) -> StoredRecord:
+    """Return a block as it is passed on: as it is, or written anew."""
+    return record if changed is None else record._replace(value=changed.value, key=changed.key, headers=changed.headers)
 
 
 def _cells(head: BlockHead) -> dict[tuple[str, int], list[int]]:
