@@ -13,7 +13,7 @@ from trunkline.config.problems import errors, render
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.kafka.edge import edge_topics, mirrored, returned
-from trunkline.log.kafka.mirror import broker_settings, central_login, java_properties, mirror_settings
+from trunkline.log.kafka.mirror import Login, broker_settings, central_login, java_properties, mirror_settings
 from trunkline.log.opening import kafka_topics
 from trunkline.log.topics import TABLES, Layout
 from trunkline.model.errors import Misconfigured
@@ -144,6 +144,15 @@ def test_only_whole_transactions_are_mirrored() -> None:
     found = mirror()
     assert found[f"{HERE}.consumer.isolation.level"] == "read_committed"
     assert found["central.producer.acks"] == "all"
+    assert found["central.exactly.once.source.support"] == "enabled"
+
+
+def test_at_least_once_is_a_choice() -> None:
+    """A transaction that a dying link leaves open holds back other readers: who minds that more than repeats says so."""
+    log, edge = edge_log(exactly_once=False)
+    found = mirror_settings("rig-alpha", log, edge, Login({}, {}), Path("/edge/secrets"))
+    assert found["central.exactly.once.source.support"] == "disabled"
+    assert not any("transaction" in key for key in found)
 
 
 def test_no_secret_is_in_the_settings() -> None:

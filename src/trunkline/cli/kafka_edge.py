@@ -8,7 +8,8 @@ import psutil
 import typer
 
 from trunkline.cli.kafka_cluster import ROLE, ready_file
-from trunkline.cli.kafka_edge_files import central_site, edge_directory, edge_of, write_files
+from trunkline.cli.kafka_edge_files import centre_of, edge_directory, edge_of, write_files
+from trunkline.cli.kafka_login import browsing
 from trunkline.cli.kafka_runner import start_detached, stop_runner
 from trunkline.cli.output import complain, emit, people, plain
 from trunkline.cli.run import stop_event
@@ -19,7 +20,6 @@ from trunkline.lab.kafka import Edge
 from trunkline.lab.kafka.edge import BROKER_FILE, MIRROR_FILE
 from trunkline.log.kafka.edge import mirrored
 from trunkline.log.kafka.progress import MirrorBooks, waiting
-from trunkline.log.kafka.settings import Connection
 from trunkline.log.opening import layout_of, open_site_log
 from trunkline.model.errors import TrunklineError
 from trunkline.supervisor.holding import hold_place
@@ -139,11 +139,11 @@ def _processes(directory: Path) -> dict[str, psutil.Process | None]:
 
 def _mirroring(site: Site) -> tuple[str, list[tuple[str, str, str]], dict[str, int]]:
     """Return what keeps us from knowing, the connectors with their states, and how many records of each topic wait."""
+    topics = [spec.name for spec in mirrored(layout_of(site.config.log))]
     try:
-        books = MirrorBooks(Connection(central_site(site), site.secrets), site.config.site)
-        parts = [(part.name, part.state, part.reason) for part in books.parts()]
-        topics = [spec.name for spec in mirrored(layout_of(site.config.log))]
-        lags = waiting(Connection(site.config.log, site.secrets), topics, books.positions())
+        with browsing(site) as edge, browsing(centre_of(site)) as centre:
+            books = MirrorBooks(centre, site.config.site)
+            parts = [(part.name, part.state, part.reason) for part in books.parts()]
+            return "", parts, waiting(edge, topics, books.positions())
     except TrunklineError as error:
         return str(error), [], {}
-    return "", parts, lags

@@ -35,18 +35,19 @@ def edge_directory(site: Site, directory: Path | None) -> Path:
     return (directory or site.data_dir / "kafka-edge").resolve()
 
 
-def central_site(site: Site) -> LogConfig:
-    """Return the centre as the `log` section of a site file whose log it is."""
-    central = edge_of(site).central
-    return LogConfig(
+def centre_of(site: Site) -> Site:
+    """Return the edge's site with the centre in place of its own broker."""
+    central, own = edge_of(site).central, site.config.log
+    log = LogConfig(
         engine="kafka",
         bootstrap=central.bootstrap,
         profile=central.profile,
         security=central.security,
         insecure=central.insecure,
-        layout=site.config.log.layout,
-        partitions=site.config.log.partitions,
+        layout=own.layout,
+        partitions=own.partitions,
     )
+    return dataclasses.replace(site, config=site.config.model_copy(update={"log": log}))
 
 
 def write_files(site: Site, directory: Path) -> list[Path]:

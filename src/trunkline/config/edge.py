@@ -36,6 +36,9 @@ class EdgeKafka(Model):
         ge=LEAST_DISK_BYTES,
         description="disk of the edge broker; beyond it Kafka deletes the oldest segments, of alarms never (W-97, W-102)",
     )
+    exactly_once: bool = Field(
+        True, description="a record and its position are one transaction at the centre; false repeats up to 10 s of records after a restart"
+    )
     flush_ms: int = Field(
         1000, ge=0, description="longest time that acknowledged records lie in memory only, not on the disk; 0 flushes every append (D-2)"
     )

@@ -97,6 +97,10 @@ class User:
         return f"User:{self.name}"
 
 
+#: Whoever shows people how the cluster is may ask how full its disks are.
+_DISKS: Final = Grant("cluster", CLUSTER, frozenset({"describe"}))
+
+
 def site_users(gateways: Iterable[str]) -> list[User]:
     """Return the principals that every site has: a role each, a gateway each (PD-14)."""
     own = [User(role, role) for role in ("validate", "historian", "api", "site", "admin")]
@@ -113,13 +117,13 @@ def grants(user: User, layout: Layout) -> tuple[Grant, ...]:
             parts = (*_topics("mirror", layout), *_bookkeeping(user))
         case "site":
             topics = (grant for role in _SITE for grant in _topics(role, layout))
-            parts = (*topics, *_groups("validate", "historian"), *_transactions("gateway-", "validate.", "historian."))
+            parts = (_DISKS, *topics, *_groups("validate", "historian"), *_transactions("gateway-", "validate.", "historian."))
         case "gateway" | "external-producer":
             parts = (*_topics(user.role, layout), *_transactions(f"{user.name}."))
         case "validate" | "historian":
             parts = (*_topics(user.role, layout), *_groups(user.role), *_transactions(f"{user.role}."))
         case "api":
-            parts = (*_topics("api", layout), *(Grant("group", step, frozenset({"describe"})) for step in _STEPS))
+            parts = (_DISKS, *_topics("api", layout), *(Grant("group", step, frozenset({"describe"})) for step in _STEPS))
         case "external-reader":
             parts = (*_topics("external-reader", layout), *_groups(user.name), *_groups(f"{user.name}.", pattern="prefixed"))
     return _merged(parts)
@@ -179,6 +183,9 @@ def _bookkeeping(user: User) -> Iterator[Grant]:
         yield Grant("topic", f"mm2-{book}.{alias}.internal", keeping)
     yield Grant("topic", f"{alias}.checkpoints.internal", keeping)
     yield from _groups(f"{alias}-mm2")
+    # each task writes records and their positions in one transaction, and so does the worker that leads
+    yield from _transactions(f"{alias}-mm2-")
+    yield Grant("transactional-id", f"connect-cluster-{alias}-mm2", frozenset({"write"}))
 
 
 def _admin() -> Iterator[Grant]:

@@ -28,6 +28,8 @@ _LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
 _PROVIDER: Final = "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
 _IDENTITY: Final = "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
+#: By the lists in the jars; looking into every class of them takes half the time of a start.
+_DISCOVERY: Final = "plugin.discovery"
 _REQUEST_BYTES: Final = LARGEST + (1 << 16)
 
 Settings = dict[str, str]
@@ -100,6 +102,7 @@ def mirror_settings(site: str, log: LogConfig, edge: EdgeKafka, login: Login, se
         "clusters": f"{here},{CENTRAL}",
         f"{here}.bootstrap.servers": log.bootstrap,
         f"{CENTRAL}.bootstrap.servers": edge.central.bootstrap,
+        _DISCOVERY: "service_load",
         "config.providers": "directory",
         "config.providers.directory.class": _PROVIDER,
         "config.providers.directory.param.allowed.paths": str(secrets),
@@ -114,15 +117,13 @@ def mirror_settings(site: str, log: LogConfig, edge: EdgeKafka, login: Login, se
         "refresh.topics.interval.seconds": "60",
         f"{out}.enabled": "true",
         f"{out}.topics": _patterns(mirrored(layout)),
-        f"{out}.replication.factor": copies,
-        f"{out}.offset-syncs.topic.location": "target",
-        f"{out}.offset-syncs.topic.replication.factor": copies,
-        f"{out}.checkpoints.topic.replication.factor": copies,
         f"{back}.enabled": "true",
         f"{back}.topics": _patterns(returned(layout)),
-        f"{back}.replication.factor": "1",
-        f"{back}.emit.checkpoints.enabled": "false",
-        f"{back}.emit.offset-syncs.enabled": "false",
+        # MirrorMaker runs its three connectors for each direction; nobody's progress at the centre is of use at the edge
+        f"{back}.groups": "none",
+        **_transactions(edge),
+        **_books_of(out, copies),
+        **_books_of(back, "1"),
         **_books(CENTRAL, copies),
         **_books(here, "1"),
         **_flow(here),
@@ -171,11 +172,31 @@ def _one_copy_of_its_own() -> Settings:
     return found | {f"{topic}.min.isr": "1" for topic in topics[1:]}
 
 
+def _transactions(edge: EdgeKafka) -> Settings:
+    """Records and the position that they were read to, in one transaction at the centre.
+
+    While one is open, readers of the same partitions wait. A link that goes down leaves it open until the centre ends it, for which the
+    timeout must be longer than the ten seconds after which MirrorMaker gives up its tasks and begins them anew.
+    """
+    if not edge.exactly_once:
+        return {f"{CENTRAL}.exactly.once.source.support": "disabled"}
+    return {f"{CENTRAL}.exactly.once.source.support": "enabled", f"{CENTRAL}.producer.transaction.timeout.ms": "30000"}
+
+
+def _books_of(flow: str, copies: str) -> Settings:
+    """Where MirrorMaker's connectors keep their books: where they write, not on the edge, which cannot hold three copies (D-20)."""
+    topics = ("offset-syncs.topic", "checkpoints.topic", "heartbeats.topic")
+    factors = {f"{flow}.{topic}.replication.factor": copies for topic in topics}
+    return {f"{flow}.replication.factor": copies, f"{flow}.offset-syncs.topic.location": "target", **factors}
+
+
 def _books(target: str, copies: str) -> Settings:
-    """Where MirrorMaker keeps how far it is, on the cluster it writes to; Connect's own default is a flush a minute and 25 partitions."""
+    """Where Kafka Connect, which runs MirrorMaker, keeps its books; its own defaults are 25 partitions and one flush a minute."""
     storages = {f"{target}.{storage}.storage.replication.factor": copies for storage in ("config", "offset", "status")}
     partitions = {f"{target}.{storage}.storage.partitions": "1" for storage in ("offset", "status")}
-    return {f"{target}.offset.flush.interval.ms": "10000", **storages, **partitions}
+    # the only worker of its group: a task that it lost with the link is its own again at once, not after five minutes
+    waits = {f"{target}.offset.flush.interval.ms": "10000", f"{target}.scheduled.rebalance.max.delay.ms": "0"}
+    return {f"{target}.{_DISCOVERY}": "service_load", **waits, **storages, **partitions}
 
 
 def _flow(here: str) -> Settings:
