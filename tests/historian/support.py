@@ -17,6 +17,10 @@ PLACE = TopicPartition(TOPIC, 0)
 #: 2026-06-01T00:00:00Z
 START = 1_780_272_000 * times.SECOND
 ORIGIN = "edge-1"
+#: Readings that are in the segments and not among the narrow rows, or the other way round.
+ROWS_ONLY_ON_ONE_SIDE = """
+    WITH s AS (SELECT series_id, t, number, q FROM historian.unpacked), r AS (SELECT series_id, t, v, q & 65535 FROM historian.reading_row)
+    (TABLE s EXCEPT ALL TABLE r) UNION ALL (TABLE r EXCEPT ALL TABLE s)"""
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:

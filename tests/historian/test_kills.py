@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.historian import worker
-from tests.historian.support import PLACE, START, TOPIC, Edge, eventually, ramp
+from tests.historian.support import PLACE, ROWS_ONLY_ON_ONE_SIDE, START, TOPIC, Edge, eventually, ramp
 
 from trunkline.config.site import HistorianConfig
 from trunkline.historian.migrate import migrate
@@ -65,6 +65,8 @@ def faults(conninfo: str) -> list[str]:
         found += [f"ledger {difference}" for difference in reader.audit()]
         stored_count = sum(row.counts.stored for row in reader.ledger(START, START + times.DAY))
         found += [f"ledger says {stored_count}"] * (stored_count != 2 * len(expected))
+    with psycopg.connect(conninfo) as connection:
+        found += [f"narrow row {row}" for row in connection.execute(ROWS_ONLY_ON_ONE_SIDE)]
     return found
 
 
@@ -103,7 +105,7 @@ def test_a_killed_database_server_costs_nothing(journal: Journal, tmp_path: Path
     try:
         migrate(conninfo)
         stop, status, rng = threading.Event(), HistorianStatus(), random.Random(5)
-        config = HistorianConfig(flush_seconds=0.01, flush_readings=1, compact=False)
+        config = HistorianConfig(flush_seconds=0.01, flush_readings=1, compact=False, rows=True)
         waited: set[str] = set()
 
         def run() -> None:

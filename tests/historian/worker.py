@@ -33,7 +33,7 @@ def main() -> None:
     vars(role)["_MAX_RECORDS"] = 3  # many small flushes
     if sabotage == "early":
         vars(role)["Writer"] = EarlyCommit
-    config = HistorianConfig(flush_seconds=0.01, flush_readings=1, compact=False)
+    config = HistorianConfig(flush_seconds=0.01, flush_readings=1, compact=False, rows=True)
     with Journal(Path(journal)) as log:
         role.run_historian(log, Layout("gateway", 1), conninfo, config, threading.Event())
 

@@ -111,6 +111,9 @@ class HistorianConfig(Model):
     flush_readings: int = Field(200_000, ge=1, description="readings that are written at once")
     retention_days: float | None = Field(None, gt=0, description="drop history older than this; empty keeps all")
     compact: bool = Field(True, description="merge short segments in the background")
+    rows: bool = Field(
+        False, description="keep every number as a narrow row as well, in the same transaction, for TimescaleDB and other tools of SQL"
+    )
     members: Members = Field(1, description="processes of 'trunkline up' that share the partitions; more than there are stay idle (P-115)")
 
 

@@ -28,6 +28,7 @@ _TOUCHED: Final = f"""
     FOR UPDATE OF g
 """  # noqa: S608 - made of constants
 _DELETE_TEXTS: Final = "DELETE FROM text_reading WHERE series_id = %s AND t >= %s AND t < %s RETURNING feed_id, hour"
+_DELETE_ROWS: Final = "DELETE FROM reading_row WHERE series_id = %s AND t >= %s AND t < %s"
 _COUNT_REMOVED: Final = "UPDATE ledger SET removed = removed + %s WHERE feed_id = %s AND category = 0 AND hour = %s"
 _RECORD: Final = """
     INSERT INTO removal (kind, actor, reason, tag, from_t, to_t, records) VALUES ('correction', %s, %s, %s, %s, %s, %s)
@@ -78,6 +79,7 @@ def remove_readings(conninfo: str, tag: str, from_time: int, to_time: int, *, ac
             cells = connection.execute(_DELETE_TEXTS, (series.id, Time(from_time), Time(to_time))).fetchall()
         else:
             cells = _cut_out(connection, series, from_time, to_time)
+            connection.execute(_DELETE_ROWS, (series.id, Time(from_time), Time(to_time)))
         for (feed, hour), removed in sorted(Counter(cells).items()):
             connection.execute(_COUNT_REMOVED, (removed, feed, hour))
         connection.execute(_RECORD, (actor, reason, tag, Time(from_time), Time(to_time), len(cells)))

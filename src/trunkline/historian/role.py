@@ -109,7 +109,7 @@ def run_historian(
     if joined is None:
         status.state = "stopped"
         return
-    with joined as consumer, Writer(conninfo, registry) as writer:
+    with joined as consumer, Writer(conninfo, registry, narrow=config.rows) as writer:
         background.start()
         try:
             kinds = {tag: info.kind for tag, info in (registry or {}).items()}

@@ -19,6 +19,17 @@ from trunkline.log.codec.distinct import counted
 from trunkline.model import times
 from trunkline.model.reading import Kind
 
+#: Fields of a narrow row with their sizes; of a reading without a value, the last one is missing and its size is -1.
+_NARROW: Final = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("series_size", ">i4"), ("series", ">i4"),
+        ("time_size", ">i4"), ("time", ">i8"),
+        ("quality_size", ">i4"), ("quality", ">i2"),
+        ("value_size", ">i4"), ("value", ">f8"),
+    ]
+)  # fmt: skip
+_WITHOUT_VALUE: Final = _NARROW.itemsize - 8
 _TEXT_ROW: Final = struct.Struct(">h iiiiii iq ih")
 _ID_SIZE: Final = (16).to_bytes(4, "big")
 
@@ -35,6 +46,9 @@ class Prepared:
         hour: per reading, the ledger hour.
         keep: per reading, True if it is stored.
         counts: what the flush adds to the ledger.
+        narrow: store numeric readings as narrow rows as well.
+        newest: the newest reading of each segment, once they are cut.
+        sorted: numeric readings kept, by series, feed and time, once they are cut.
     """
 
     flush: Flush
@@ -44,11 +58,13 @@ class Prepared:
     hour: I32
     keep: BOOL
     counts: LedgerCounts
+    narrow: bool = False
     newest: I64 | None = None
+    sorted: I64 | None = None
 
     def only(self, keep: BOOL) -> "Prepared":
         """Return the same with other readings kept."""
-        return replace(self, keep=keep, newest=None)
+        return replace(self, keep=keep, newest=None, sorted=None)
 
 
 def feeds_of(columns: Columns) -> set[tuple[str, str]]:
@@ -86,7 +102,26 @@ def segment_rows(prepared: Prepared) -> bytes:
         )
     )
     prepared.newest = places[cut.order[cut.end - 1]] if len(cut) else np.empty(0, np.int64)
+    prepared.sorted = places[cut.order]
     return segments.copy_rows(cut)
+
+
+def narrow_rows(prepared: Prepared) -> bytes:
+    """Return rows of `reading_row` for the readings whose segments were made, series after series: neighbours in the index as well."""
+    assert prepared.sorted is not None, "segments come first"
+    columns, places = prepared.flush.columns, prepared.sorted
+    whole = columns.kinds[columns.tag[places]] != Kind.DOUBLE
+    rows = np.empty(len(places), _NARROW)
+    rows["fields"] = 4
+    rows["series_size"], rows["series"] = 4, prepared.series[columns.tag[places]]
+    rows["time_size"], rows["time"] = 8, columns.time[places] - PG_EPOCH
+    rows["quality_size"], rows["quality"] = 2, columns.quality[places].view(np.int16)
+    rows["value_size"], rows["value"] = 8, np.where(whole, columns.integer[places], columns.number[places])
+    empty = columns.absent[places] | np.isnan(rows["value"])
+    rows["value_size"][empty] = -1
+    whole_rows: bytes = rows[~empty].tobytes()
+    cut_rows: bytes = rows[empty].view(np.uint8).reshape(-1, _NARROW.itemsize)[:, :_WITHOUT_VALUE].tobytes()
+    return whole_rows + cut_rows
 
 
 def text_rows(prepared: Prepared) -> bytes:

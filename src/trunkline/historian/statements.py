@@ -62,6 +62,7 @@ READ_SERIES: Final = "SELECT tag, id, kind FROM series WHERE tenant = 'default' 
 
 ENSURE_PARTITION: Final = "SELECT ensure_partition(%s)"
 COPY_SEGMENTS: Final = f"COPY segment ({COPY_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+COPY_ROWS: Final = "COPY reading_row (series_id, t, q, v) FROM STDIN (FORMAT BINARY)"
 COPY_TEXTS: Final = "COPY text_reading (series_id, feed_id, hour, t, q, s, event_id) FROM STDIN (FORMAT BINARY)"
 
 WRITE_LATEST: Final = """

@@ -42,10 +42,12 @@ class Writer:
     Args:
         conninfo: PostgreSQL connection string.
         registry: what the configuration knows of each tag, by path.
+        narrow: store numeric readings as narrow rows as well.
     """
 
-    def __init__(self, conninfo: str, registry: Mapping[str, SeriesInfo] | None = None) -> None:
+    def __init__(self, conninfo: str, registry: Mapping[str, SeriesInfo] | None = None, *, narrow: bool = False) -> None:
         self._conninfo = conninfo
+        self._narrow = narrow
         self._catalogue = Catalogue(registry or {})
         self._described = False
         self._connection: Connection | None = None
@@ -194,7 +196,7 @@ class Writer:
         rejected = admission.fresh & refused
         counts.add_readings("rejected", feed[rejected], hour[rejected])
         ids = np.fromiter((one.id for one in series), np.int32, len(series))
-        return Prepared(flush, ids, feeds, feed, hour, admission.fresh & ~refused, counts)
+        return Prepared(flush, ids, feeds, feed, hour, admission.fresh & ~refused, counts, self._narrow)
 
     def _store(self, connection: Connection, prepared: Prepared, admission: Admission) -> Outcome:
         flush, counts = prepared.flush, prepared.counts
@@ -271,8 +273,11 @@ class Writer:
 
 
 def _store_readings(cursor: Cursor, prepared: Prepared) -> None:
-    for statement, content in ((statements.COPY_SEGMENTS, rows.segment_rows(prepared)), (statements.COPY_TEXTS, rows.text_rows(prepared))):
-        if content:
+    forms = [(statements.COPY_SEGMENTS, rows.segment_rows), (statements.COPY_TEXTS, rows.text_rows)]
+    if prepared.narrow:
+        forms.append((statements.COPY_ROWS, rows.narrow_rows))
+    for statement, rows_of in forms:
+        if content := rows_of(prepared):
             with cursor.copy(statement) as copy:
                 copy.write(COPY_HEADER + content + COPY_TRAILER)
 
