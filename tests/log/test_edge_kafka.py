@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka import TopicPartition as At
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from tests.cli.support import trunkline
 from tests.log.edge_link import LAYOUT, PASSWORD, SITE, Link, centre_behind_a_link, edge_site
 
 from trunkline.cli.kafka_edge_files import centre_of, write_files
@@ -160,6 +161,15 @@ def test_a_mirror_that_was_killed_goes_on_where_its_books_are(setting: Setting) 
     setting.arrivals.wait(setting.every)
     assert_in_order(setting.arrivals.found)
     assert setting.arrivals.repeats == 0
+
+
+def test_status_tells_that_all_is_well(setting: Setting) -> None:
+    """W-100: nothing waits, and every part of MirrorMaker 2 runs."""
+    words = ("kafka", "edge", "status", setting.site.file, "--dir", setting.edge.directory, "--json")
+    until(lambda: trunkline(*words).code == 0, lambda: trunkline(*words).text)
+    *topics, whole = trunkline(*words).documents
+    assert {"topic": TOPIC, "waiting": 0} in topics
+    assert (whole["broker"], whole["mirror"], whole["waiting"]) == (setting.edge.broker.pid, setting.edge.mirror.pid, 0)
 
 
 def test_what_the_historian_stored_is_told_at_the_edge(setting: Setting) -> None:
