@@ -41,6 +41,7 @@ SECONDS: Final = 60.0
 #: Issued and ended before now.
 BEGUN: Final = datetime.now(UTC) - timedelta(days=40)
 LIFE: Final = timedelta(days=30)
+SECRET: Final = "kafka-of-the-test"
 PASSWORD: Final = "its-password"
 
 
@@ -138,6 +139,24 @@ def test_plain_text_and_tls_at_each_others_port(secured_kafka: Cluster, kafka: C
     ca = secured_kafka.client_settings()["ssl.ca.location"]
     told = refusal(open_log(kafka.bootstrap, KafkaSecurity(username="gateway-g1", password=PASSWORD, ca=ca)))
     assert "speaks plain text, and User:gateway-g1 expects TLS: name its port for TLS in 'log.bootstrap'" in told
+
+
+def test_a_password_that_was_replaced_since_the_start(secured_kafka: Cluster, topic_prefix: str, tmp_path: Path) -> None:
+    """PD-14: whoever still has the old one is told to start again, which a supervisor does by itself; it then goes on."""
+    user, secrets = f"{topic_prefix}user", SecretStore(tmp_path / "secrets", tmp_path)
+    Rights(secured_kafka, user)
+    ca = secured_kafka.client_settings()["ssl.ca.location"]
+    security = KafkaSecurity(username=user, password=f"${{secret:{SECRET}}}", ca=ca)
+    config = LogConfig(engine="kafka", bootstrap=secured_kafka.bootstrap, security=security, timeout_seconds=1.0)
+    secrets.put(SECRET, "the one before")
+    with KafkaLog(config, secrets) as log:
+        with pytest.raises(Misconfigured, match=f"User:{user}: set its password anew"):
+            log.topics()
+        secrets.put(SECRET, PASSWORD, overwrite=True)
+        with pytest.raises(Misconfigured, match=f"the password that User:{user} began with; another is in place by now: restart this role"):
+            log.topics()
+    with KafkaLog(config, secrets) as log:
+        until_allowed(log.topics)
 
 
 # ---------------------------------------------------------------------- rights

@@ -171,6 +171,12 @@ def is_about_connecting(error: KafkaError | KafkaException, fault: KafkaError | 
     return code_of(error).code() in {*AWAY, KafkaError._SSL} and (fault is None or fault.code() == KafkaError._SSL)
 
 
+def is_about_login(error: KafkaError | KafkaException, fault: KafkaError | None) -> bool:
+    """Return whether brokers refuse the user or its password."""
+    found = fault if fault is not None and code_of(error).code() in AWAY else code_of(error)
+    return found.code() in {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}
+
+
 def was_replaced(error: KafkaError) -> bool:
     """Return whether an error says that another holder took over; a member of a group is told so as a fatal error, in words."""
     return error.code() in REPLACED or (error.code() == KafkaError._FATAL and "fenced" in str(error.str()).lower())

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
-from trunkline.log.kafka.errors import HOPELESS, Names, explain, is_about_connecting
+from trunkline.log.kafka.errors import HOPELESS, Names, explain, is_about_connecting, is_about_login
 from trunkline.log.kafka.handshake import finding
 from trunkline.model.errors import Misconfigured, TrunklineError
 
@@ -102,6 +102,7 @@ class Connection:
     def __init__(self, config: LogConfig, secrets: SecretStore | None = None) -> None:
         """Raises Misconfigured when a secret cannot be resolved. Nothing is connected yet."""
         self.settings = client_settings(config, secrets)
+        self._config, self._secrets = config, secrets
         self.principal = config.security.principal if config.security is not None else "a client without a login"
         self.timeout = config.timeout_seconds
         self._lock = threading.Lock()
@@ -134,7 +135,19 @@ class Connection:
         fault = self._fault
         if is_about_connecting(error, fault) and (wrong := self._look()):
             return Misconfigured(f"cannot {doing}: {wrong}" if doing else wrong)
+        if is_about_login(error, fault) and self._replaced():
+            stale = (
+                f"the brokers do not accept the password that {self.principal} began with; another is in place by now: restart this role"
+            )
+            return Misconfigured(f"cannot {doing}: {stale}" if doing else stale)
         return explain(error, doing=doing, resource=resource, principal=self.principal, fault=fault)
+
+    def _replaced(self) -> bool:
+        """Return whether the password was replaced where it is kept since this process read it."""
+        try:
+            return client_settings(self._config, self._secrets).get("sasl.password") != self.settings.get("sasl.password")
+        except Misconfigured:
+            return False
 
     def _look(self) -> str:
         """Return what a handshake finds wrong. What was found holds for a while: callers repeat what failed several times a second."""
