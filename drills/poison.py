@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final
@@ -31,6 +32,7 @@ from trunkline.log.opening import layout_of
 from trunkline.log.partitioner import partition_of
 from trunkline.log.port import Log, Record, TopicPartition
 from trunkline.model import times
+from trunkline.model.errors import RetryLater
 from trunkline.model.reading import Category
 from trunkline.processing.deadletter import FORM, ORIGINAL, decode_dead_letter
 from trunkline.processing.validate.step import ValidateStep
@@ -201,7 +203,8 @@ def _behind(on: Flow, seconds: float) -> int:
     looks: list[int] = []
 
     def look() -> bool:
-        looks.append(sum(records_behind(on.site).values()))
+        with suppress(RetryLater):
+            looks.append(sum(records_behind(on.site).values()))
         return False
 
     on.plant.tend(seconds, look, 0.5)

@@ -137,6 +137,24 @@ def test_a_taker_over_waits_for_a_flush_under_way(conninfo: str) -> None:
             assert new.take_over([PLACE]) == {PLACE: 7}
 
 
+def test_many_partitions_are_taken_over_in_one_step(conninfo: str) -> None:
+    """P-114, P-115: each has its own position, epoch and coverage; those that belong to others now are let go."""
+    edges = [Edge(origin=f"edge-{number}") for number in range(3)]
+    places = [TopicPartition(TOPIC, number) for number in range(3)]
+    with Writer(conninfo) as one, Writer(conninfo) as two:
+        assert one.take_over(places) == dict.fromkeys(places, 0)
+        for number, (edge, place) in enumerate(zip(edges, places, strict=True), 1):
+            for _ in range(number):
+                one.write(flush_of([edge.block(ramp(f"T{number}", 5))._replace(partition=place.partition)]))
+        assert two.take_over(places[1:]) == {places[1]: 2, places[2]: 3}
+        assert set(two.coverage) == {("edge-1", places[1]), ("edge-2", places[2])}
+        assert two.write(flush_of([record._replace(partition=2) for record in edges[2].records])).repeats == 15
+        with pytest.raises(Fenced):
+            one.write(flush_of([edges[1].block(ramp("T2", 5))._replace(partition=1)]))
+        assert one.take_over([places[0]]) == {places[0]: 1}
+        assert one.write(flush_of([edges[0].block(ramp("T1", 5))])).stored == 5
+
+
 def test_records_that_can_never_be_stored_do_not_block_the_partition(conninfo: str) -> None:
     """PD-22: NUL in text, times outside 2000 to 2200 and a changed kind are named, counted, and the others stored."""
     kinds = {"T": Kind.TEXT}

@@ -6,26 +6,30 @@ from trunkline.historian.segments import COPY_COLUMNS
 
 #: A position in another log, or in a topic that was made anew, means nothing here: reading begins at the start, and coverage drops repeats.
 TAKE_OVER: Final = """
-    INSERT INTO position AS p (topic, partition, log) VALUES (%s, %s, %s)
+    INSERT INTO position AS p (topic, partition, log) SELECT * FROM unnest(%s::text[], %s::int[], %s::text[])
     ON CONFLICT (topic, partition) DO UPDATE SET
         epoch = p.epoch + 1,
         next_offset = CASE WHEN p.log IS NULL OR excluded.log IS NULL OR p.log = excluded.log THEN p.next_offset ELSE 0 END,
         log = coalesce(excluded.log, p.log)
-    RETURNING next_offset, epoch
+    RETURNING topic, partition, next_offset, epoch
 """
 READ_POSITION: Final = "SELECT next_offset, epoch FROM position WHERE topic = %s AND partition = %s"
-#: First statement of every flush: its row locks keep a taker-over waiting until this flush is decided.
+#: First statement of every flush: its row locks keep a taker-over waiting until this flush is decided. Both lock in order: no dead-lock.
 ADVANCE: Final = """
-    UPDATE position p SET next_offset = n.next_offset
-    FROM unnest(%s::text[], %s::int[], %s::int8[], %s::int8[]) AS n (topic, partition, next_offset, epoch)
-    WHERE p.topic = n.topic AND p.partition = n.partition AND p.epoch = n.epoch
+    WITH n AS (
+        SELECT * FROM unnest(%s::text[], %s::int[], %s::int8[], %s::int8[]) AS n (topic, partition, next_offset, epoch)
+    ), mine AS MATERIALIZED (
+        SELECT topic, partition, n.next_offset FROM position p JOIN n USING (topic, partition)
+        WHERE p.epoch = n.epoch ORDER BY topic, partition FOR UPDATE OF p
+    )
+    UPDATE position p SET next_offset = mine.next_offset FROM mine WHERE p.topic = mine.topic AND p.partition = mine.partition
 """
 
 READ_COVERAGE: Final = """
-    SELECT o.origin, lower(r), upper(r)
-    FROM coverage c JOIN origin o ON o.id = c.origin_id, unnest(c.ranges) AS r
-    WHERE c.topic = %s AND c.partition = %s
-    ORDER BY 1, 2
+    SELECT o.origin, c.topic, c.partition, lower(r), upper(r)
+    FROM unnest(%s::text[], %s::int[]) AS n (topic, partition) JOIN coverage c USING (topic, partition)
+    JOIN origin o ON o.id = c.origin_id, unnest(c.ranges) AS r
+    ORDER BY 1, 2, 3, 4
 """
 WRITE_COVERAGE: Final = """
     INSERT INTO coverage (origin_id, topic, partition, ranges) VALUES (%s, %s, %s, %s::int8multirange)

@@ -91,13 +91,14 @@ class Writer:
         connection = self._connected()
         known = identities or {}
         positions: Positions = {}
+        places = sorted(partitions)
         with self._dropping_the_connection(), translated():
-            for place in sorted(partitions):
-                with connection.transaction():
-                    row = connection.execute(statements.TAKE_OVER, (*place, known.get(place.topic))).fetchone()
-                assert row is not None, "INSERT ... DO UPDATE returns its row"
-                positions[place], self._epochs[place] = row
-                self._read_coverage(connection, place)
+            with connection.transaction():
+                columns = (*_columns(places), [known.get(place.topic) for place in places])
+                for topic, partition, position, epoch in connection.execute(statements.TAKE_OVER, columns).fetchall():
+                    place = TopicPartition(topic, partition)
+                    positions[place], self._epochs[place] = position, epoch
+            self._read_coverage(connection, places)
         return positions
 
     def write(self, flush: Flush) -> Outcome:
@@ -148,14 +149,13 @@ class Writer:
             row = connection.execute(statements.READ_POSITION, place).fetchone()
             if row is None or row[1] != epoch:
                 raise Fenced(f"{place.topic}/{place.partition} was taken over by another writer")
-            self._read_coverage(connection, place)
-        connection.commit()
+        self._read_coverage(connection, list(self._epochs))
 
-    def _read_coverage(self, connection: Connection, place: TopicPartition) -> None:
-        for lane in [lane for lane in self._coverage if lane[1] == place]:
-            del self._coverage[lane]
-        for origin, lo, hi in connection.execute(statements.READ_COVERAGE, place).fetchall():
-            self._coverage.setdefault((origin, place), Coverage()).add(lo, hi)
+    def _read_coverage(self, connection: Connection, places: Sequence[TopicPartition]) -> None:
+        """Read anew what is covered of every partition that this writer owns."""
+        self._coverage.clear()
+        for origin, topic, partition, lo, hi in connection.execute(statements.READ_COVERAGE, _columns(places)).fetchall():
+            self._coverage.setdefault((origin, TopicPartition(topic, partition)), Coverage()).add(lo, hi)
         connection.commit()
 
     def _stored(self, connection: Connection, positions: Positions) -> bool:
@@ -270,6 +270,10 @@ class Writer:
         if bad_readings or bad_events:
             return Refusal(bad_readings, bad_events)
         return RetryLater(f"PostgreSQL refused a flush, and none of its records alone: {error}")
+
+
+def _columns(places: Sequence[TopicPartition]) -> tuple[list[str], list[int]]:
+    return [place.topic for place in places], [place.partition for place in places]
 
 
 def _store_readings(cursor: Cursor, prepared: Prepared) -> None:
