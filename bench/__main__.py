@@ -35,6 +35,7 @@ class Script(NamedTuple):
 PATH_KAFKA: Final = tuple(
     f"path.kafka.{name}" for name in ("blocks", "blocks2", "single", "single2", "isa95", "debezium", "tutorial", "poison", "memory")
 )
+SCALE_KAFKA: Final = tuple(f"scale.kafka.{form}{members}" for form in ("blocks", "single") for members in (1, 2, 5))
 SCRIPTS: Final = (
     Script("journal", ("journal.append", "journal.read")),
     Script("historian", ("historian.write",), ("--only", "write")),
@@ -49,6 +50,7 @@ SCRIPTS: Final = (
     Script("start", ("start.first_reading",)),
     Script("path_kafka", PATH_KAFKA, suite="kafka"),
     Script("forward_kafka", ("forward.kafka",), suite="kafka"),
+    Script("scale_kafka", SCALE_KAFKA, suite="kafka", by_name=True),
     Script("soak", ("soak",), (), ("--plot", "docs/images/soak-memory", "--samples", "build/bench/soak-samples.json"), by_name=True),
 )
 

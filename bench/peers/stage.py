@@ -91,11 +91,11 @@ def stage(load: Load) -> Iterator[Stage]:
         scratch = Path(name)
         scratch.chmod(0o711)
         with Cluster(folder / "kafka", jvm=JVM) as cluster, EmbeddedServer(scratch / "pg") as server:
-            _await_empty_group(cluster)
+            await_empty_group(cluster)
             yield Stage(cluster, server, readings, load.partitions, folder / "readings.csv", scratch)
 
 
-def _await_empty_group(cluster: Cluster) -> None:
+def await_empty_group(cluster: Cluster) -> None:
     """Wait until the group has forgotten the members of the last figure: they keep their share for the session's time."""
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     deadline = time.monotonic() + _FORGET_SECONDS
