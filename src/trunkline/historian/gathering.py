@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from trunkline.historian.flush import EventRecord, Flush, GivenUp
 from trunkline.ledger.status import decode_status
 from trunkline.log.codec.columns import Columns, decode
-from trunkline.log.codec.event_ids import ids_of
+from trunkline.log.codec.event_ids import ids_of, joined_ids
 from trunkline.log.codec.event_records import decode_event_record
 from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head
@@ -102,6 +102,7 @@ class Gathering:
             _refuse(record, Category.TELEMETRY, reason, made)
         if found.plain is not None:
             made.flush.columns, made.blocks = found.plain.columns, found.plain.firsts
+            made.flush.ids = joined_ids(found.plain.event_ids)
         else:
             made.flush.columns, made.blocks = self._columns(found.all_blocks(), made)
             made.flush.ids = ids_of(made.blocks, made.flush.columns)

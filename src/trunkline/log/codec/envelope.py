@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -184,7 +185,7 @@ def decode_envelopes(records: Sequence[StoredRecord]) -> Parts:
         source[place] = sources.of((_source(one, record),))
         source_time[place] = _micros(one.timestamp)
         gateway_time[place] = record.timestamp if one.gateway_time is None else _micros(one.gateway_time)
-        quality[place] = _quality(one)
+        quality[place] = _quality(one.quality, one.status_code)
         ids[place] = one.event_id.bytes
         match one.value:
             case float():
@@ -300,7 +301,7 @@ def decode_event_envelope(raw: bytes, arrived: int) -> Event:
         "before": one.before,
         "after": one.after if one.after is not None or one.category is Class.ALARM else number,
         "actor": one.actor,
-        "quality": _quality(one),
+        "quality": _quality(one.quality, one.status_code),
         "attributes": one.attributes,
         "correlation_id": one.correlation_id,
         "trace_id": one.trace_id,
@@ -351,13 +352,14 @@ def _asset(path: str) -> tuple[Asset, str]:
     return Asset(plant, area, unit), tag
 
 
-def _quality(one: Envelope) -> int:
+@lru_cache(maxsize=1024)
+def _quality(short_code: Short, status_code: int | None) -> int:
     """Return the quality of the status code if it agrees with the short code, else the worse of the two."""
-    short = q.from_short(one.quality)
-    if one.status_code is None:
+    short = q.from_short(short_code)
+    if status_code is None:
         return int(short)
-    status = q.from_opcua(one.status_code)
-    return status if q.to_short(status) == one.quality else q.worse(status, short)
+    status = q.from_opcua(status_code)
+    return status if q.to_short(status) == short_code else q.worse(status, short)
 
 
 def _micros(moment: datetime) -> int:

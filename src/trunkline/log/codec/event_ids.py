@@ -37,3 +37,8 @@ def ids_of(blocks: Sequence[StoredRecord], columns: Columns) -> IDS | None:
             continue
         found[here] = np.frombuffer(ids, UUID_BYTES)
     return found
+
+
+def joined_ids(ids: Sequence[bytes] | None) -> IDS | None:
+    """Return event ids of readings, 16 bytes each, as a column; None when there are none."""
+    return None if ids is None else np.frombuffer(b"".join(ids), UUID_BYTES)

@@ -65,8 +65,8 @@ class Sorted:
 
     @property
     def plain(self) -> Assembled | None:
-        """All that there is, if that is columns already: no blocks beside them, and no identities that only a block carries."""
-        return self.made if self.made is not None and not self.blocks and self.made.event_ids is None else None
+        """All that there is, if that is columns already: no blocks beside them."""
+        return self.made if self.made is not None and not self.blocks else None
 
     def all_blocks(self) -> list[StoredRecord]:
         """Return the blocks, and the other readings made into blocks, in log order."""
