@@ -21,6 +21,7 @@ from trunkline.model import times
 from trunkline.model.identity import uuid7
 
 RAW: Final = "scada.l2.telemetry.flow"
+PRESSURE: Final = "scada.l3.telemetry.pressure"
 CLEAN: Final = "scada.l3.telemetry.flow"
 TAG: Final = "PLANT01.AREA02.UNIT_05.FLOW_RATE"
 SECONDS: Final = 60.0
@@ -35,6 +36,7 @@ log:
   profile: development
   layout: isa95
   partitions: 2
+  form: json
   security: {{username: site, password: '${{secret:kafka-site}}', ca: {ca}}}
 gateways:
   - id: others
@@ -44,6 +46,13 @@ gateways:
         type: simulated
         enabled: false
         tags: [{{path: {tag}, unit: m³/h, min: 0, max: 120}}]
+  - id: node-007
+    admin_port: {other}
+    sources:
+      - id: sim
+        type: simulated
+        interval_ms: 100
+        tags: [{{path: PLANT01.AREA02.UNIT_06.PRESSURE, unit: bar, signal: {{shape: sine}}}}]
 """
 
 
@@ -59,10 +68,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def site_file(tmp_path: Path, cluster: Cluster) -> Path:
     """A site with topics, users and access lists as its administrator applies them, and one producer and one reader of others."""
-    api, admin = free_ports(2)
+    api, admin, other = free_ports(3)
     file = tmp_path / "site.yaml"
     assert cluster.security is not None
-    file.write_text(SITE.format(api=api, admin=admin, bootstrap=cluster.bootstrap, ca=cluster.security.ca, tag=TAG))
+    file.write_text(SITE.format(api=api, admin=admin, other=other, bootstrap=cluster.bootstrap, ca=cluster.security.ca, tag=TAG))
     SecretStore(tmp_path / "data" / "secrets", tmp_path).put("kafka-admin", cluster.security.admin.password)
     applied = command("topics", "apply", file, "--as", "admin", "--producer", "node", "--reader", "mes")
     assert applied.returncode == 0, applied.stderr
@@ -112,11 +121,22 @@ def read(site_file: Path) -> list[dict[str, str]]:
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]] if rows else []
 
 
+def consume(cluster: Cluster, settings: Path, topic: str, count: int) -> list[dict[str, Any]]:
+    """Return what Java's console consumer reads: envelopes, one a line."""
+    options: list[str | Path] = ["--bootstrap-server", cluster.bootstrap, "--topic", topic, "--command-config", settings]
+    options += ["--from-beginning", "--max-messages", str(count), "--group", f"reader-mes.{topic}"]
+    command_line = Jars.find().command("org.apache.kafka.tools.consumer.ConsoleConsumer", options, JVM)
+    seen = subprocess.run(command_line, timeout=100, check=False, capture_output=True)
+    assert seen.returncode == 0, seen.stderr
+    return [json.loads(line) for line in seen.stdout.splitlines()]
+
+
 @pytest.mark.timeout(300)
 def test_envelopes_of_others_reach_history(site_file: Path, cluster: Cluster, tmp_path: Path) -> None:
     """P-8, P-9, P-22, P-31, P-72, P-78, P-124, PD-14, PD-24: the vendor's producer and Java's console producer send, Java's consumer reads.
 
-    What is refused on the way is a dead letter, not a gap; repeats of the sender's are dropped.
+    What is refused on the way is a dead letter, not a gap; repeats of the sender's are dropped. The site itself writes
+    envelopes as well, which the same consumer reads.
     """
     node, mes = login(site_file, "producer-node"), login(site_file, "reader-mes")
     now = times.now() - times.MINUTE
@@ -138,17 +158,14 @@ def test_envelopes_of_others_reach_history(site_file: Path, cluster: Cluster, tm
         with psycopg.connect(conninfo(plant.site)) as database:
             view = "SELECT plant, area, unit_name, tag, value, unit_of_measure, node_id FROM plant.telemetry_of(%s)"
             assert database.execute(view, (ids[3],)).fetchall() == [("PLANT01", "AREA02", "UNIT_05", "FLOW_RATE", 53.5, "m³/h", 42)]
-        balance = plant.settle()
-        assert (balance.balanced, balance.totals["stored"], balance.totals["rejected"]) == (True, 4, 1)
         assert [error.code() for error in produce(cluster, node, CLEAN, messages[:1])] == [KafkaError.TOPIC_AUTHORIZATION_FAILED]
         reading = write_client_settings(tmp_path / "reader.properties", cluster, mes)
-        consumer: list[str | Path] = ["--bootstrap-server", cluster.bootstrap, "--topic", RAW, "--command-config", reading]
-        consumer += ["--from-beginning", "--max-messages", "6", "--group", "reader-mes.console"]
-        seen = subprocess.run(
-            Jars.find().command("org.apache.kafka.tools.consumer.ConsoleConsumer", consumer, JVM),
-            timeout=100,
-            check=False,
-            capture_output=True,
-        )
-        assert {str(one) for one in ids} <= {json.loads(line)["event_id"] for line in seen.stdout.splitlines()}, seen.stderr
+        flow, pressure = consume(cluster, reading, RAW, 6), consume(cluster, reading, PRESSURE, 20)
+        assert {str(one) for one in ids} <= {message["event_id"] for message in flow}
+        assert {(one["tag"], one["node_id"], one["unit_of_measure"]) for one in pressure} == {("PRESSURE", 7, "bar")}
+        assert len({one["event_id"] for one in pressure}) == 20
         assert plant.end() == 0
+    with RunningSite(site_file).start("--for", "1", "--json") as again:
+        code, output = again.finish()
+    summary = json.loads(output)
+    assert (code, summary["passed"], summary["ledger"]["balanced"], summary["rejected"]) == (0, True, True, 1), summary
