@@ -1,6 +1,7 @@
 """`trunkline kafka edge`: a gateway's own broker, and MirrorMaker 2 to the centre (W-96 to W-100)."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,7 +22,7 @@ from trunkline.lab.kafka.edge import BROKER_FILE, MIRROR_FILE
 from trunkline.log.kafka.edge import mirrored
 from trunkline.log.kafka.progress import MirrorBooks, waiting
 from trunkline.log.opening import layout_of, open_site_log
-from trunkline.model.errors import TrunklineError
+from trunkline.model.errors import RetryLater, TrunklineError
 from trunkline.supervisor.holding import hold_place
 
 app = typer.Typer(help="A gateway's own Kafka, mirrored to a central cluster.", no_args_is_help=True)
@@ -31,6 +32,7 @@ Directory = Annotated[
     Path | None, typer.Option("--dir", help="where it keeps everything; default: kafka-edge in the data directory", file_okay=False)
 ]
 _WATCH_SECONDS: Final = 1.0
+_TOPICS_SECONDS: Final = 120.0
 
 
 @app.command()
@@ -107,14 +109,27 @@ def _foreground(site: Site, directory: Path) -> None:
         ready.unlink(missing_ok=True)
         ((_, port),) = addresses(site.config.log.bootstrap)
         with Edge(directory, port) as edge:
-            # the topics are there before anybody writes: bounded by bytes, as the site file says
-            open_site_log(site.config.log, site.data_dir, site.secrets).close()
+            _provide_topics(site, stop)
             ready.touch()
             people.print(f"the edge's broker serves at {edge.broker.address}; Ctrl-C stops it", soft_wrap=True)
             try:
                 _keep_running(edge, stop)
             finally:
                 ready.unlink(missing_ok=True)
+
+
+def _provide_topics(site: Site, stop: threading.Event) -> None:
+    """Make the topics before anybody writes, bounded by bytes. A broker that was killed before takes part again after nine seconds."""
+    deadline = time.monotonic() + _TOPICS_SECONDS
+    while not stop.is_set():
+        try:
+            open_site_log(site.config.log, site.data_dir, site.secrets).close()
+        except RetryLater:
+            if time.monotonic() > deadline:
+                raise
+            stop.wait(_WATCH_SECONDS)
+        else:
+            return
 
 
 def _keep_running(edge: Edge, stop: threading.Event) -> None:

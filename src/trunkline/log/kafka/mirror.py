@@ -78,9 +78,6 @@ def broker_settings(log: LogConfig, edge: EdgeKafka, directory: Path) -> Setting
         "num.recovery.threads.per.data.dir": "2",
         "log.cleaner.dedupe.buffer.size": "2097152",
         "group.initial.rebalance.delay.ms": "0",
-        # a broker that was killed may come back when its session has ended: 9 s unless it is told otherwise
-        "broker.session.timeout.ms": "2000",
-        "broker.heartbeat.interval.ms": "500",
     }
 
 
