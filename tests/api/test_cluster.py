@@ -22,6 +22,7 @@ TROUBLE = KafkaInfo(
     offline=[],
     topics=[],
     groups=[],
+    disks=[],
     faults=[],
 )
 
@@ -51,6 +52,8 @@ async def test_the_cluster_is_on_the_board_and_in_the_metrics(kafka: Cluster, tm
     text = metrics.text().decode()
     assert 'trunkline_kafka_brokers{state="up"} 1.0' in text
     assert 'trunkline_kafka_partitions{state="offline"} 0.0' in text
+    (disk,) = told.disks
+    assert f'trunkline_kafka_disk_bytes{{broker="1",directory="{disk.directory}"}}' in text
 
 
 async def test_brokers_that_do_not_answer_are_a_fault(tmp_path: Path) -> None:
@@ -63,7 +66,7 @@ async def test_brokers_that_do_not_answer_are_a_fault(tmp_path: Path) -> None:
 def test_figures_that_are_not_known_any_more_are_not_told() -> None:
     metrics = Metrics()
     group = {"group": "validate", "topic": "telemetry.raw", "behind": 40}
-    topic = {"topic": "telemetry.raw", "partitions": 2, "records": 7, "records_per_s": 1.5}
+    topic = {"topic": "telemetry.raw", "partitions": 2, "records": 7, "records_per_s": 1.5, "disk_bytes": 9}
     metrics.kafka({**TROUBLE.model_dump(), "groups": [group], "topics": [topic]})
     text = metrics.text().decode()
     assert 'trunkline_kafka_behind_records{group="validate",topic="telemetry.raw"} 40.0' in text

@@ -1,5 +1,6 @@
 """What one look at a cluster tells: copies, positions, rates, and faults."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -81,6 +82,11 @@ def test_copies_positions_and_rates(cluster: Cluster, tmp_path: Path) -> None:
         raw = next(one for one in health.topics if one.topic == RAW)
         assert (raw.partitions, raw.records, raw.records_per_s) == (2, 8, 8 / 60)
         assert "of.others" not in {one.topic for one in health.topics}
+    health = look(config)
+    (raw,) = (one for one in health.topics if one.topic == RAW)
+    assert [disk.broker for disk in health.disks] == [1, 2, 3]
+    assert all(disk.online and 0 < disk.free_bytes <= disk.total_bytes for disk in health.disks)
+    assert sum(disk.used_bytes for disk in health.disks) >= (raw.disk_bytes or 0) > 8
 
     # a leader that has just died is waited for
     with Observer(config.model_copy(update={"timeout_seconds": 5.0})) as observer:
@@ -101,6 +107,7 @@ def test_copies_positions_and_rates(cluster: Cluster, tmp_path: Path) -> None:
     said = trunkline("status", file)
     assert said.code == 1
     assert "kafka: 2 brokers, 1 away (3)" in said.text
+    assert re.search(r"kafka: broker 1: [\d.]+ MB in \S+, [\d,.]+ GB of [\d,.]+ GB free", said.text)
     assert f"kafka: offline: {ALONE}/0" in said.text
     assert f"kafka: too few copies to write: {RAW}/0, {RAW}/1" in said.text
 

@@ -49,7 +49,7 @@ class ClusterWatch:
                 self._observer = Observer(self._site.config.log, self._site.secrets)
             seen = self._observer.look()
         except TrunklineError as error:
-            seen = KafkaHealth(times.now(), [], [], 0, [], [], [], [], [], [str(error)])
+            seen = KafkaHealth(times.now(), [], [], 0, [], [], [], [], [], [], [str(error)])
         told: dict[str, Any] = msgspec.to_builtins(seen, str_keys=True)
         for group in told["groups"]:
             del group["positions"]

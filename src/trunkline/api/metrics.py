@@ -37,10 +37,15 @@ class Metrics:
         )
         self._kept = Gauge("trunkline_kafka_records", "records kept", ("topic",), registry=self._registry)
         self._rate = Gauge("trunkline_kafka_records_per_second", "records appended in the last minute", ("topic",), registry=self._registry)
+        self._disk = Gauge("trunkline_kafka_topic_bytes", "bytes on the brokers' disks, all copies", ("topic",), registry=self._registry)
+        self._free = Gauge(
+            "trunkline_kafka_disk_free_bytes", "room left on a broker's volume", ("broker", "directory"), registry=self._registry
+        )
+        self._size = Gauge("trunkline_kafka_disk_bytes", "size of a broker's volume", ("broker", "directory"), registry=self._registry)
 
     def kafka(self, seen: Mapping[str, Any]) -> None:
         """Take over a look at the cluster; what could not be asked has no figure until it can be."""
-        for gauge in (self._behind, self._kept, self._rate):
+        for gauge in (self._behind, self._kept, self._rate, self._disk, self._free, self._size):
             gauge.clear()
         self._brokers.labels("up").set(len(seen["brokers"]))
         self._brokers.labels("away").set(len(seen["brokers_away"]))
@@ -49,6 +54,12 @@ class Metrics:
         for topic in seen["topics"]:
             self._kept.labels(topic["topic"]).set(topic["records"])
             self._rate.labels(topic["topic"]).set(topic["records_per_s"])
+            if topic["disk_bytes"] is not None:
+                self._disk.labels(topic["topic"]).set(topic["disk_bytes"])
+        for disk in seen["disks"]:
+            if disk["total_bytes"] >= 0:
+                self._free.labels(str(disk["broker"]), disk["directory"]).set(disk["free_bytes"])
+                self._size.labels(str(disk["broker"]), disk["directory"]).set(disk["total_bytes"])
         for one in seen["groups"]:
             self._behind.labels(one["group"], one["topic"]).set(one["behind"])
 

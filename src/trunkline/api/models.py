@@ -102,6 +102,18 @@ class KafkaTopicInfo(BaseModel):
     partitions: int
     records: int = Field(description="records kept")
     records_per_s: float = Field(description="appended in the last minute")
+    disk_bytes: int | None = Field(description="of all its copies; null when the brokers could not be asked")
+
+
+class KafkaDiskInfo(BaseModel):
+    """A log directory of a broker."""
+
+    broker: int = Field(description="id of the broker")
+    directory: str
+    used_bytes: int = Field(description="of all partitions in it")
+    total_bytes: int = Field(description="of its volume; -1 when unknown")
+    free_bytes: int = Field(description="of its volume; -1 when unknown")
+    online: bool
 
 
 class KafkaGroupInfo(BaseModel):
@@ -124,6 +136,7 @@ class KafkaInfo(BaseModel):
     offline: list[str] = Field(description="no copy serves")
     topics: list[KafkaTopicInfo]
     groups: list[KafkaGroupInfo]
+    disks: list[KafkaDiskInfo] = Field(description="looked at once a minute; none without the right to describe the cluster")
     faults: list[str] = Field(description="what could not be asked, and why")
 
 

@@ -24,7 +24,9 @@ def kafka_health(site: Site) -> "KafkaHealth | None":
 def kafka_away(health: "KafkaHealth") -> list[str]:
     """Return what of a cluster is away, in words: what refuses writes, and what could not be asked."""
     told = {"offline": health.offline, "too few copies to write": health.under_min_isr}
-    return [f"kafka: {what}: {_named(where)}" for what, where in told.items() if where] + [f"kafka: {fault}" for fault in health.faults]
+    away = [f"kafka: {what}: {_named(where)}" for what, where in told.items() if where]
+    away += [f"kafka: broker {one.broker} cannot use {one.directory}" for one in health.disks if not one.online]
+    return away + [f"kafka: {fault}" for fault in health.faults]
 
 
 def show_kafka(health: "KafkaHealth") -> None:
@@ -33,10 +35,15 @@ def show_kafka(health: "KafkaHealth") -> None:
     bad = {"under-replicated": health.under_replicated, "under min ISR": health.under_min_isr, "offline": health.offline}
     copies = ", ".join(f"{len(where)} {what}" + (f" ({_named(where)})" if where else "") for what, where in bad.items())
     people.print(plain(f"kafka: {len(health.brokers)} brokers{away}; {health.partitions} partitions: {copies}"), soft_wrap=True)
+    for disk in health.disks:
+        room = f"{_size(disk.free_bytes)} of {_size(disk.total_bytes)} free" if disk.total_bytes >= 0 else "room unknown"
+        state = "" if disk.online else ", out of service"
+        people.print(plain(f"kafka: broker {disk.broker}: {_size(disk.used_bytes)} in {disk.directory}, {room}{state}"), soft_wrap=True)
     for topic in health.topics:
         if topic.records:
             rate = f"{topic.records_per_s:,.1f} records/s in the last minute"
-            text = f"kafka: {topic.topic}: {topic.records:,} records in {topic.partitions} partitions, {rate}"
+            disk_use = "" if topic.disk_bytes is None else f", {_size(topic.disk_bytes)}"
+            text = f"kafka: {topic.topic}: {topic.records:,} records in {topic.partitions} partitions{disk_use}, {rate}"
             people.print(plain(text), soft_wrap=True)
     for one in health.groups:
         stored = f"positions in {len(one.positions)} partitions" if one.positions else "no position yet"
@@ -46,3 +53,7 @@ def show_kafka(health: "KafkaHealth") -> None:
 def _named(partitions: list[str]) -> str:
     more = len(partitions) - _NAMED
     return ", ".join(partitions[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -88,6 +88,14 @@ export interface components {
             /** @enum {string} */
             status: "ok" | "degraded";
         };
+        KafkaDiskInfo: {
+            broker: number;
+            directory: string;
+            free_bytes: number;
+            online: boolean;
+            total_bytes: number;
+            used_bytes: number;
+        };
         KafkaGroupInfo: {
             behind: number;
             group: string;
@@ -97,6 +105,7 @@ export interface components {
             at_us: number;
             brokers: number[];
             brokers_away: number[];
+            disks: components["schemas"]["KafkaDiskInfo"][];
             faults: string[];
             groups: components["schemas"]["KafkaGroupInfo"][];
             offline: string[];
@@ -106,6 +115,7 @@ export interface components {
             under_replicated: string[];
         };
         KafkaTopicInfo: {
+            disk_bytes: number | null;
             partitions: number;
             records: number;
             records_per_s: number;

@@ -12,6 +12,7 @@ export type SourceState = SourceStatus['state'];
 export type GatewayStatus = Schemas['GatewayInfo'];
 export type Status = Schemas['StatusInfo'];
 export type Kafka = Schemas['KafkaInfo'];
+export type KafkaDisk = Schemas['KafkaDiskInfo'];
 export type KafkaTopic = Schemas['KafkaTopicInfo'];
 export type Tag = Schemas['TagInfo'];
 export type Kind = Tag['kind'];

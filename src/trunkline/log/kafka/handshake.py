@@ -15,6 +15,7 @@ from typing import Final
 from cryptography import x509
 
 from trunkline.config.kafka import addresses
+from trunkline.log.kafka.wire import tls_context
 
 _SECONDS: Final = 1.0
 #: A broker that refuses a client's certificate says so after the handshake (RFC 8446, section 4.4.2.4); one that accepts it says nothing.
@@ -64,7 +65,7 @@ def _plain(connection: socket.socket, principal: str, place: str) -> str:
 def _secured(connection: socket.socket, settings: Mapping[str, object], principal: str, host: str, port: int) -> str:
     certificate = str(settings.get("ssl.certificate.location", ""))
     try:
-        context = _context(settings, certificate)
+        context = tls_context(settings)
     except OSError:
         return ""  # librdkafka reads the same files when it starts, and says what is wrong with them
     try:
@@ -80,17 +81,6 @@ def _secured(connection: socket.socket, settings: Mapping[str, object], principa
             return _refused(f"{host}:{port}", principal, certificate, error.reason)
         return _no_tls(host, port, principal)
     return ""
-
-
-def _context(settings: Mapping[str, object], certificate: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if authority := settings.get("ssl.ca.location"):
-        context.load_verify_locations(str(authority))
-    else:
-        context.load_default_certs()
-    if certificate:
-        context.load_cert_chain(certificate, str(settings["ssl.key.location"]))
-    return context
 
 
 def _broker_certificate(error: ssl.SSLCertVerificationError, place: str) -> str:

@@ -1,9 +1,9 @@
-"""How the cluster behind the site log is: brokers, copies, positions and rates. Reads only, and keeps nothing.
+"""How the cluster behind the site log is: brokers, copies, positions, rates and disks. Reads only, and keeps nothing.
 
-Two figures that people look for are not here, for the client does not offer them (librdkafka 2.16). Bytes on disk: it has no request for
-log directories. The active controller: brokers in KRaft mode name any of themselves in its place.
+One figure that people look for is not here. The active controller: brokers in KRaft mode name any of themselves in its place.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -16,6 +16,8 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, 
 from trunkline.config.secrets import SecretStore
 from trunkline.config.site import LogConfig
 from trunkline.log.kafka.committed import Committed
+from trunkline.log.kafka.disks import BrokerDisk, Disks
+from trunkline.log.kafka.disks import ask as ask_disks
 from trunkline.log.kafka.errors import answer
 from trunkline.log.kafka.plan import wanted_topics
 from trunkline.log.kafka.settings import Connection
@@ -24,6 +26,8 @@ from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import RetryLater, TrunklineError
 
+#: Disks fill slowly, and each question is a login of its own.
+_DISKS_SECONDS: Final = 60.0
 #: Rates are those of this last time.
 RATE_SECONDS: Final = 60
 _COMMITTED_ONLY: Final = IsolationLevel.READ_COMMITTED
@@ -40,12 +44,14 @@ class TopicHealth(msgspec.Struct, frozen=True):
         partitions: how many it has.
         records: those kept. Kafka's marks at the ends of transactions count as records, here and below.
         records_per_s: appended in the last `RATE_SECONDS`, by the times that the records bear.
+        disk_bytes: of all its copies; None when the brokers could not be asked.
     """
 
     topic: str
     partitions: int
     records: int
     records_per_s: float
+    disk_bytes: int | None
 
 
 class GroupHealth(msgspec.Struct, frozen=True):
@@ -77,6 +83,7 @@ class KafkaHealth(msgspec.Struct, frozen=True):
         offline: no copy serves: neither a write nor a read succeeds.
         topics: topics of the site that serve.
         groups: the steps that read them.
+        disks: directories of the brokers that answered, looked at once a minute; none without the right to describe the cluster.
         faults: what could not be asked, and why.
     """
 
@@ -89,6 +96,7 @@ class KafkaHealth(msgspec.Struct, frozen=True):
     offline: list[str]
     topics: list[TopicHealth]
     groups: list[GroupHealth]
+    disks: list[BrokerDisk]
     faults: list[str]
 
 
@@ -118,6 +126,8 @@ class Observer:
         self._min_isr = {one.name: int(one.settings[_MIN_ISR]) for one in wanted_topics(layout, config.profile)}
         self._reads = {"validate": tuple(layout.categories("raw")), "historian": tuple(layout.categories("clean"))}
         self._min_isr_asked = False
+        self._disks = Disks([], {}, [], allowed=True)
+        self._disks_due = 0.0
         self._connection = Connection(config, secrets)
         try:
             self._admin = AdminClient(self._connection.of_client())
@@ -132,11 +142,12 @@ class Observer:
         serving = [one.at for one in copies if one.leader >= 0 and one.at.topic in self._min_isr]
         topics: list[TopicHealth] = []
         groups: list[GroupHealth] = []
-        faults: list[str] = []
+        disks = self._ask_disks(metadata)
+        faults = list(disks.faults)
         try:
             self._ask_min_isr([topic for topic in self._min_isr if topic in metadata.topics])
             bounds = self._bounds(serving)
-            topics = self._topics(bounds)
+            topics = self._topics(bounds, disks.topics)
             for group, names in self._reads.items():
                 groups += self._group(group, names, bounds)
         except TrunklineError as error:
@@ -153,6 +164,7 @@ class Observer:
             offline=_named(one for one in copies if one.leader < 0),
             topics=topics,
             groups=groups,
+            disks=disks.brokers,
             faults=faults,
         )
 
@@ -189,6 +201,15 @@ class Observer:
                     raise why from error
         self._min_isr_asked = True
 
+    def _ask_disks(self, metadata: ClusterMetadata) -> Disks:
+        """Ask the brokers for their disks, unless that was done in the last minute or is not allowed."""
+        if self._disks.allowed and time.monotonic() >= self._disks_due:
+            places = [(number, str(broker.host), broker.port) for number, broker in sorted(metadata.brokers.items())]
+            self._disks = ask_disks(places, self._connection.settings, self._connection.timeout)
+            if not self._disks.faults:
+                self._disks_due = time.monotonic() + _DISKS_SECONDS
+        return self._disks
+
     def _needed(self, partition: _Copies) -> int:
         """Return how many copies a write needs; brokers ask for no more than there are to be."""
         return min(self._min_isr.get(partition.at.topic, 1), len(partition.replicas))
@@ -198,7 +219,7 @@ class Observer:
         ends = self._offsets(partitions, OffsetSpec.latest())
         return {at: (firsts[at], max(firsts[at], ends[at])) for at in partitions}
 
-    def _topics(self, bounds: Mapping[TopicPartition, tuple[int, int]]) -> list[TopicHealth]:
+    def _topics(self, bounds: Mapping[TopicPartition, tuple[int, int]], sizes: Mapping[str, int]) -> list[TopicHealth]:
         began = (times.now() - RATE_SECONDS * times.SECOND) // 1000
         then = self._offsets(list(bounds), OffsetSpec.for_timestamp(began))
         found: dict[str, tuple[int, int, int]] = {}
@@ -207,7 +228,7 @@ class Observer:
             # the broker answers -1 where no record is as young
             new = end - max(first, then[at]) if then[at] >= 0 else 0
             found[at.topic] = (count + 1, kept + end - first, recent + max(0, new))
-        return [TopicHealth(topic, count, kept, recent / RATE_SECONDS) for topic, (count, kept, recent) in found.items()]
+        return [TopicHealth(topic, count, kept, recent / RATE_SECONDS, sizes.get(topic)) for topic, (count, kept, recent) in found.items()]
 
     def _group(self, group: str, topics: Sequence[str], bounds: Mapping[TopicPartition, tuple[int, int]]) -> Iterator[GroupHealth]:
         partitions = [at for at in bounds if at.topic in topics]
