@@ -17,7 +17,8 @@ from websockets.sync.connection import Connection
 
 from trunkline.api.live import socket
 from trunkline.api.services import COOKIE
-from trunkline.log.codec.forms import Form, Forms
+from trunkline.log.codec.forms import Forms
+from trunkline.log.layouts.spec import Form
 from trunkline.log.port import Record
 from trunkline.model import times
 from trunkline.model.quality import Quality

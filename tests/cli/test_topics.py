@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from tests.cli.support import trunkline
+from tests.log.readings import envelope
 
 from trunkline.cli.kafka_cluster import secure
 from trunkline.cli.wiring import site_log
@@ -324,6 +325,15 @@ def test_produce_refuses_what_would_be_a_dead_letter(file: Path) -> None:
     said = trunkline("topics", "produce", file, "scada.l2.telemetry.other", "--value", "{}", "--yes")
     assert said.code == 2
     assert "holds blocks" in said.text
+    event = envelope(category="event").decode()
+    said = trunkline("topics", "produce", file, "scada.l2.telemetry.other", "--value", event, "--yes")
+    assert (said.code, "category event" in said.text) == (2, True)
+    clean = trunkline("topics", "produce", file, "scada.l3.telemetry.other", "--value", envelope().decode(), "--yes")
+    assert (clean.code, "what validation lets pass" in clean.text) == (2, True)
+    reading = trunkline(
+        "topics", "produce", file, "scada.l2.telemetry.other", "--value", envelope().decode(), "--key", "P.A.U.FLOW", "--yes"
+    )
+    assert reading.code == 0, "an envelope is what this topic takes (P-8)"
     assert trunkline("topics", "produce", file, "scada.l2.telemetry.temperature", "--value", "{}", "--yes", "--raw").code == 0
 
 

@@ -12,9 +12,10 @@ from tests.log.readings import OFFLINE, shown
 from trunkline.log.codec.columns import Columns, decode, encode
 from trunkline.log.codec.event_records import decode_event_record
 from trunkline.log.codec.events import decode_event, encode_event
-from trunkline.log.codec.forms import Form, Forms, node_of
+from trunkline.log.codec.forms import Forms, node_of
 from trunkline.log.codec.head import BACKLOG, HEADER, BlockHead, Tally, decode_head
 from trunkline.log.codec.records import EVENT_IDS, decode_records, gather
+from trunkline.log.layouts.spec import Form
 from trunkline.log.port import Record, StoredRecord
 from trunkline.model import times
 from trunkline.model.events import Alarm, AlarmSeverity, Event

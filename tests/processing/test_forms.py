@@ -15,11 +15,12 @@ from trunkline.config.tags import TagConfig
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.event_records import decode_event_record
 from trunkline.log.codec.events import decode_event
-from trunkline.log.codec.forms import Form, Forms
+from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.head import HEADER, decode_head
 from trunkline.log.codec.records import EVENT_IDS, decode_records, gather
 from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.codec.schemas import BY_ID, EVENT_ID, frame
+from trunkline.log.layouts.spec import Form
 from trunkline.log.port import Record, StoredRecord
 from trunkline.log.topics import Layout
 from trunkline.log.unpack import form_of

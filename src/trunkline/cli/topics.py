@@ -11,12 +11,14 @@ from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.telling import telling
 from trunkline.cli.topic_plans import apply, drift, plan
 from trunkline.config.loading import Site, load
+from trunkline.log.codec.envelope import Class, validate
 from trunkline.log.following import require
 from trunkline.log.journal.journal import Journal
-from trunkline.log.layouts.spec import TopicSpec
+from trunkline.log.layouts.spec import Form, TopicSpec
 from trunkline.log.opening import layout_of
 from trunkline.log.port import Log, Record, TopicPartition
 from trunkline.model import times
+from trunkline.model.reading import Category
 
 app = typer.Typer(help="Topics: what there should be, what there is, what is in them.", no_args_is_help=True)
 for command in (plan, apply, drift):
@@ -34,7 +36,7 @@ def list_topics(file: SiteFile, login: Login = "", as_json: AsJson = False) -> N
         site = logged_in(load(file), login)
         layout = layout_of(site.config.log)
         with browsing(site) as log:
-            rows = [_row(log, name, layout.spec(name)) for name in sorted(log.topics())]
+            rows = [_row(log, name, layout.spec(name), site.config.log.form) for name in sorted(log.topics())]
     missing = [spec.name for spec in layout.specs() if spec.name not in {row["topic"] for row in rows}]
     if as_json:
         for row in rows:
@@ -60,17 +62,24 @@ def list_topics(file: SiteFile, login: Login = "", as_json: AsJson = False) -> N
         people.print(f"[yellow]![/] not there: {plain(', '.join(missing))}: 'trunkline topics apply {plain(file)}'", soft_wrap=True)
 
 
-def _row(log: Log, name: str, spec: TopicSpec | None) -> dict[str, Any]:
+def _row(log: Log, name: str, spec: TopicSpec | None, form: Form) -> dict[str, Any]:
     bounds = log.bounds(name)
     return {
         "topic": name,
         "partitions": len(bounds),
         "records": sum(end - first for first, end in bounds.values()),
         "bytes": log.size(name) if isinstance(log, Journal) else None,
-        "form": spec.form if spec else None,
+        "form": _written(spec, form) if spec else None,
         "owner": spec.owner if spec else None,
         "purpose": spec.purpose if spec else None,
     }
+
+
+def _written(spec: TopicSpec, form: Form) -> Form:
+    """Return the form that the site's own records have on a topic."""
+    if spec.form == "block" or (form == "json" and spec.carries is not None and spec.carries[1] != "dead"):
+        return form
+    return spec.form
 
 
 @app.command()
@@ -80,7 +89,7 @@ def show(file: SiteFile, topic: TopicName, login: Login = "", as_json: AsJson = 
         site = logged_in(load(file), login)
         with browsing(site) as log:
             require(log, topic)
-            found = _row(log, topic, spec := layout_of(site.config.log).spec(topic))
+            found = _row(log, topic, spec := layout_of(site.config.log).spec(topic), site.config.log.form)
             found["readers"] = list(spec.readers) if spec else []
             found["writers"] = list(spec.writers) if spec else []
             found["settings"] = _settings(site, log, topic)
@@ -152,6 +161,18 @@ def _lags(site: Site, log: Log) -> list[dict[str, Any]]:
     return rows
 
 
+def _useless(spec: TopicSpec, value: bytes) -> str:
+    """Return why a record written by hand would only become a dead letter on a topic of readings, or ''."""
+    if spec.form != "block":
+        return ""
+    if spec.carries != (Category.TELEMETRY, "raw"):
+        return "holds what validation lets pass: write to the raw topic, or let a source read it"
+    message, reason = validate(value)
+    if message is not None and message.category is not Class.TELEMETRY:
+        reason = f"a message of category {message.category}"
+    return f"holds blocks, which gateways make, and takes the plant's envelopes; this is neither: {reason}" if reason else ""
+
+
 @app.command()
 def produce(
     file: SiteFile,
@@ -171,12 +192,8 @@ def produce(
         record = Record(_value(value, source), None if key is None else key.encode(), _headers(header or []), None, partition)
         site = logged_in(load(file), login)
         spec = layout_of(site.config.log).spec(topic)
-        if spec is not None and spec.form == "block" and not raw:
-            fail(
-                f"{topic} holds blocks, which gateways make: this record would only become a dead letter. Readings from elsewhere go "
-                "through a source; --raw writes it all the same",
-                2,
-            )
+        if spec is not None and not raw and (reason := _useless(spec, record.value)):
+            fail(f"{topic} {reason}. --raw writes it all the same", 2)
         if not yes and not typer.confirm(f"Write {len(record.value):,} bytes to {topic} of site {site.name}?", err=True):
             fail("nothing was written", 1)
         with browsing(site) as log:

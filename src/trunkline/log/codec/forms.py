@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -24,11 +24,10 @@ from trunkline.log.codec.head import HEADER, BlockHead, Tally, encode_head
 from trunkline.log.codec.records import EVENT_IDS
 from trunkline.log.codec.single import encode_singles
 from trunkline.log.codec.writer import ledger_hour
+from trunkline.log.layouts.spec import Form
 from trunkline.log.port import Record, StoredRecord
 from trunkline.model.errors import CorruptData
 from trunkline.model.reading import Kind
-
-Form = Literal["block", "single", "json"]
 
 _NUMBER: Final = re.compile(r"(\d{1,9})$")
 #: Source of a third party's record, made of its envelope's node.
