@@ -19,11 +19,11 @@ from bench.peers import forms, ours, readings
 from bench.peers.stage import Load, Stage, await_empty_group, stage
 
 MEMBERS: Final = (1, 2, 5)
-READINGS: Final = 200_000 if SHORT else 4_000_000
+READINGS: Final = 200_000 if SHORT else 2_000_000
 #: Topics of their own, in time order: no peer reads them, so they are filled in seconds.
 FORMS: Final = {
     "blocks": (Load("scale-blocks", {"telemetry.clean": readings.blocks}, READINGS, order=None), f"blocks of {readings.BLOCK} readings"),
-    "single": (Load("scale-singles", {"telemetry.clean": forms.singles}, READINGS // 4, order=None), AVRO),
+    "single": (Load("scale-singles", {"telemetry.clean": forms.singles}, READINGS // 2, order=None), AVRO),
 }
 
 
