@@ -50,6 +50,7 @@ SCRIPTS: Final = (
     Script("start", ("start.first_reading",)),
     Script("path_kafka", PATH_KAFKA, suite="kafka"),
     Script("forward_kafka", ("forward.kafka",), suite="kafka"),
+    Script("edge_kafka", ("edge.kafka",), suite="kafka"),
     Script("scale_kafka", SCALE_KAFKA, suite="kafka", by_name=True),
     Script("soak", ("soak",), (), ("--plot", "docs/images/soak-memory", "--samples", "build/bench/soak-samples.json"), by_name=True),
 )
