@@ -184,7 +184,9 @@ def test_one_bad_source_slows_no_other_and_is_shown(file: Path, site_log: Journa
     assert "# HELP adapter_errors_total" in text
     for sample in ('append_seconds{quantile="0.99"}', "append_seconds_count", 'forwarded_records_total{topic="telemetry.raw"}'):
         assert f"trunkline_edge_{sample} " in text
-    status = until(lambda: newest_status(site_log))
+    status = until(lambda: (found := newest_status(site_log)) and found.link.append_ms and found)
+    assert status.link.append_ms == sorted(status.link.append_ms)
+    assert len(status.link.append_ms) == 3  # p50, p95, p99: issue 4, item 5
     states = {source.id: source.state for source in status.sources}
     assert states["sim"] == "connected"
     assert states["dead-plc"] in {"connecting", "backing_off"}

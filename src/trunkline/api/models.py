@@ -83,6 +83,9 @@ class LinkInfo(BaseModel):
     state: Literal["up", "down"]
     since_us: int
     error: str | None
+    append_ms: list[float] = Field(
+        description="ms until the newest appends were acknowledged: 50th, 95th, 99th percentile; empty before the first"
+    )
 
 
 class GatewayInfo(BaseModel):

@@ -155,7 +155,8 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
     for name, one in gateways.items():
         link = "up" if one.link.state == "up" else f"down since {times.to_iso(one.link.since_us)}: {one.link.error}"
         room = f"{one.buffer.bytes / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
-        people.print(plain(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}"), soft_wrap=True)
+        took = "; appends took {:,.0f} / {:,.0f} / {:,.0f} ms (p50 / p95 / p99)".format(*one.link.append_ms) if one.link.append_ms else ""
+        people.print(plain(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}{took}"), soft_wrap=True)
 
 
 def _show_lost(gateway: str, lost: Quarantined, *, as_json: bool) -> None:

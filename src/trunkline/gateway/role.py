@@ -135,9 +135,14 @@ class Gateway:
             version=__version__,
             sources=[runner.status() for runner in self.runners],
             buffer=BufferStatus(self.keeper.waiting(), self.keeper.size(), self.keeper.oldest_waiting(), self._config.buffer.max_bytes),
-            link=LinkStatus("up" if self.forwarder.link_up else "down", self.forwarder.link_since, self.forwarder.link_error),
+            link=self._link(),
             counts=edge_counts(self._journal.tallies()),
         )
+
+    def _link(self) -> LinkStatus:
+        forwarder = self.forwarder
+        took = [round(seconds * 1000, 1) for seconds in forwarder.deliveries.quantiles().values()]
+        return LinkStatus("up" if forwarder.link_up else "down", forwarder.link_since, forwarder.link_error, took)
 
     def health(self) -> dict[str, Any]:
         """Return the /health document: healthy, degraded (something is away, nothing is lost) or unhealthy (nothing can be stored)."""

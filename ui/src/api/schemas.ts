@@ -171,6 +171,7 @@ export interface components {
             waiting: number;
         };
         LinkInfo: {
+            append_ms: number[];
             error: string | null;
             since_us: number;
             /** @enum {string} */

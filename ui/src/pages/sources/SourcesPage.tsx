@@ -56,6 +56,9 @@ function Gateway({ gateway, source }: { gateway: GatewayStatus; source: string |
         <span>
           <span className="dim">Buffer</span> {formatCount(buffer.waiting)} waiting, {formatBytes(buffer.bytes)} of {formatBytes(buffer.max_bytes)} ({formatPercent(used)})
         </span>
+        <span title="time until the site log acknowledged the newest appends: 50th, 95th and 99th percentile">
+          <span className="dim">Append</span> {link.append_ms.length > 0 ? `${link.append_ms.map(formatRate).join(' / ')} ms` : UNKNOWN}
+        </span>
         <span>
           <span className="dim">Oldest waiting</span> {buffer.oldest_waiting_us === null ? UNKNOWN : formatAge(buffer.oldest_waiting_us, now)}
         </span>
