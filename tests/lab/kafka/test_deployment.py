@@ -79,7 +79,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         root = directory / f"node-{node}"
         etc = root / "etc"
         etc.mkdir(parents=True)
-        for file in FILES.iterdir():
+        for file in filter(Path.is_file, FILES.iterdir()):
             (etc / file.name).write_text(replaced(file.read_text(), root, node, ports))
         authority.issue("kafka-broker", hosts=["127.0.0.1"], server=True).write(etc / "node.pem")
         shutil.copy(authority.trust_file, etc)
