@@ -25,17 +25,16 @@ from trunkline.lab.kafka import Jars
 
 RUNS: Final = 3
 CONNECT_TOPIC: Final = "peer.connect"
+#: Readings beside a fast peer: so many that the start of Python and joining the group, a second, are no large part of a run.
+LONG: Final = 2 * READINGS
 
-BLOCKS: Final = Load(
-    "blocks",
-    {
-        "telemetry.clean": readings.blocks,
-        JSON_TOPIC: topics.plain_json,
-        CONNECT_TOPIC: topics.connect_json,
-    },
+BLOCKS: Final = Load("blocks", {"telemetry.clean": readings.blocks, JSON_TOPIC: topics.plain_json}, LONG)
+#: Beside peers that take a minute for them.
+SLOW_PEERS: Final = Load(
+    "peers", {"telemetry.clean": readings.blocks, JSON_TOPIC: topics.plain_json, CONNECT_TOPIC: topics.connect_json}, READINGS
 )
-SINGLES: Final = Load("singles", {"telemetry.clean": forms.singles}, READINGS // 2, order="telemetry.clean")
-POISONED: Final = Load("poisoned", {"telemetry.clean": forms.poisoned_singles}, READINGS // 2, order=None)
+SINGLES: Final = Load("singles", {"telemetry.clean": forms.singles}, LONG, order="telemetry.clean")
+POISONED: Final = Load("poisoned", {"telemetry.clean": forms.poisoned_singles}, LONG, order=None)
 ENVELOPES: Final = Load("envelopes", {"scada.l3.telemetry.other": forms.envelopes}, READINGS // 4, order="scada.l3.telemetry.other")
 WIDE: Final = Load("wide", {"telemetry.clean": readings.blocks}, READINGS, 200, order=None)
 POISON: Final = "path.kafka.poison"
@@ -60,6 +59,7 @@ class Figure(NamedTuple):
         form: of the records that the historian reads.
         layout: naming of the topics.
         flush_seconds: the historian's setting of that name.
+        rows: the historian keeps narrow rows as well, and those are compared.
     """
 
     load: Load
@@ -69,13 +69,15 @@ class Figure(NamedTuple):
     form: str
     layout: str = "gateway"
     flush_seconds: float = ours.TAIL_SECONDS
+    rows: bool = False
 
 
-def historian(on: Stage, members: int = 1, layout: str = "gateway", flush_seconds: float = ours.TAIL_SECONDS) -> Work:
+def historian(
+    on: Stage, members: int = 1, layout: str = "gateway", flush_seconds: float = ours.TAIL_SECONDS, *, rows: bool = False
+) -> Work:
     """One run of the historian."""
-    took = ours.run(
-        on.server, on.bootstrap, len(on.readings), members=members, layout=layout, partitions=on.partitions, flush_seconds=flush_seconds
-    )
+    way = ours.Way(members, layout, on.partitions, flush_seconds, rows)
+    took = ours.run(on.server, on.bootstrap, len(on.readings), way)
     facts = {"seconds": took.seconds, "steady_rate": took.steady / took.steady_seconds if took.steady else 0.0}
     facts |= {"server_cpu_s": took.server_cpu_s, "flushes": took.flushes}
     return Work(len(on.readings), took.seconds, took.cpu_s, took.rss_mb, facts)
@@ -117,9 +119,12 @@ FIGURES: Final[dict[str, Figure]] = {
     "path.kafka.blocks2": Figure(BLOCKS, 2, ("psql-copy", copy), 2.5, f"blocks of {readings.BLOCK} readings"),
     "path.kafka.single": Figure(SINGLES, 1, ("psql-copy", copy), 1.2, AVRO, flush_seconds=SINGLE_SECONDS),
     "path.kafka.single2": Figure(SINGLES, 2, ("psql-copy", copy), 1.6, AVRO, flush_seconds=SINGLE_SECONDS),
+    "path.kafka.rows2": Figure(
+        BLOCKS, 2, ("psql-copy", copy), 0.9, f"blocks of {readings.BLOCK} readings, kept as segments and as narrow rows", rows=True
+    ),
     "path.kafka.isa95": Figure(ENVELOPES, 1, None, 100.0, "isa95 envelopes, JSON", "isa95", SINGLE_SECONDS),
-    "path.kafka.debezium": Figure(BLOCKS, 1, ("debezium-jdbc", debezium), 12.0, f"blocks of {readings.BLOCK} readings"),
-    "path.kafka.tutorial": Figure(BLOCKS, 1, ("tutorial", script), 20.0, f"blocks of {readings.BLOCK} readings"),
+    "path.kafka.debezium": Figure(SLOW_PEERS, 1, ("debezium-jdbc", debezium), 12.0, f"blocks of {readings.BLOCK} readings"),
+    "path.kafka.tutorial": Figure(SLOW_PEERS, 1, ("tutorial", script), 20.0, f"blocks of {readings.BLOCK} readings"),
 }
 
 
@@ -143,7 +148,7 @@ def conditions(figure: Figure) -> dict[str, Any]:
 def measure(name: str, figure: Figure, runs: int) -> bool:
     """Run one figure, compare what both sides stored last with the readings; return whether the goal was met."""
     with stage(figure.load) as on:
-        run = partial(historian, on, figure.members, figure.layout, figure.flush_seconds)
+        run = partial(historian, on, figure.members, figure.layout, figure.flush_seconds, rows=figure.rows)
         about = conditions(figure)
         if figure.peer:
             peer = (figure.peer[0], partial(figure.peer[1], on))
@@ -153,7 +158,7 @@ def measure(name: str, figure: Figure, runs: int) -> bool:
             table.compare(on.server.conninfo_of(table.DATABASE), on.csv)
         else:
             result = bench(name, "readings/s", run, limit=REQUIRED, goal=figure.goal, runs=runs, conditions=about)
-        ours.compare(on.server, on.csv, on.readings.tags)
+        ours.compare(on.server, on.csv, on.readings.tags, rows=figure.rows)
     return bool(result["passed"])
 
 

@@ -1,4 +1,4 @@
-"""`python -m bench.peers.historian BOOTSTRAP LAYOUT PARTITIONS MEMBER CONNINFO SECONDS`: one member of the historian's group.
+"""`python -m bench.peers.historian BOOTSTRAP LAYOUT PARTITIONS MEMBER CONNINFO SECONDS [rows]`: one member of the historian's group.
 
 The role as `trunkline run historian` runs it, alone in its process. Tells after every commit how many readings it has stored, and when;
 stops when its input ends, and tells what it has cost.
@@ -23,7 +23,7 @@ from trunkline.log.opening import layout_of, open_site_log
 _WATCH_SECONDS: Final = 0.002
 
 
-def store(bootstrap: str, layout: str, partitions: int, member: str, conninfo: str, flush_seconds: float) -> None:
+def store(bootstrap: str, layout: str, partitions: int, member: str, conninfo: str, settings: HistorianConfig) -> None:
     """Store until the input ends."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     config = LogConfig(
@@ -51,7 +51,7 @@ def store(bootstrap: str, layout: str, partitions: int, member: str, conninfo: s
     for target in (watch, listen):
         threading.Thread(target=target, daemon=True).start()
     log = open_site_log(config, Path())
-    run_historian(log, layout_of(config), conninfo, HistorianConfig(flush_seconds=flush_seconds), stop, status=status, member=member)
+    run_historian(log, layout_of(config), conninfo, settings, stop, status=status, member=member)
     used = resource.getrusage(resource.RUSAGE_SELF)
     _say(cpu_s=used.ru_utime + used.ru_stime, rss_mb=cost_of(os.getpid()).peak / 2**20, flushes=status.flushes)
     log.close()
@@ -62,4 +62,11 @@ def _say(**facts: float) -> None:
 
 
 if __name__ == "__main__":
-    store(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5], float(sys.argv[6]))
+    store(
+        sys.argv[1],
+        sys.argv[2],
+        int(sys.argv[3]),
+        sys.argv[4],
+        sys.argv[5],
+        HistorianConfig(flush_seconds=float(sys.argv[6]), rows="rows" in sys.argv[7:]),
+    )

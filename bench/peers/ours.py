@@ -35,6 +35,27 @@ COUNT_EQUAL: Final = f"""
 UNPACK: Final = """
     CREATE TABLE peer.stored AS SELECT tag_id, u.t AS ts, u.number AS value, u.q AS quality
     FROM historian.unpacked u JOIN historian.series s ON s.id = u.series_id JOIN peer.tag USING (tag)"""
+COUNT_ROWS: Final = "SELECT count(*) FROM historian.reading_row"
+TAKE_ROWS: Final = """
+    CREATE TABLE peer.stored AS SELECT tag_id, r.t AS ts, r.v AS value, r.q AS quality
+    FROM historian.reading_row r JOIN historian.series s ON s.id = r.series_id JOIN peer.tag USING (tag)"""
+
+
+class Way(NamedTuple):
+    """How the historian is run.
+
+    Attributes:
+        members: processes.
+        layout: naming of the topics.
+        partitions: of every topic.
+        flush_seconds, rows: its settings of these names.
+    """
+
+    members: int = 1
+    layout: str = "gateway"
+    partitions: int = 6
+    flush_seconds: float = TAIL_SECONDS
+    rows: bool = False
 
 
 class Took(NamedTuple):
@@ -58,16 +79,7 @@ class Took(NamedTuple):
     flushes: int
 
 
-def run(
-    server: EmbeddedServer,
-    bootstrap: str,
-    readings: int,
-    *,
-    members: int = 1,
-    layout: str = "gateway",
-    partitions: int = 6,
-    flush_seconds: float = TAIL_SECONDS,
-) -> Took:
+def run(server: EmbeddedServer, bootstrap: str, readings: int, way: Way) -> Took:
     """Store a topic in a new database with so many processes; see that every reading is there, by count.
 
     Raises:
@@ -81,9 +93,9 @@ def run(
     with ExitStack() as stack:
         started = time.monotonic()
         processes = []
-        for number in range(members):
-            command = [sys.executable, "-m", "bench.peers.historian", bootstrap, layout, str(partitions), f"historian-{number}", conninfo]
-            command.append(str(flush_seconds))
+        for number in range(way.members):
+            member = [bootstrap, way.layout, str(way.partitions), f"historian-{number}", conninfo, str(way.flush_seconds)]
+            command = [sys.executable, "-m", "bench.peers.historian", *member, *(["rows"] if way.rows else [])]
             process = stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
             stack.callback(process.terminate)
             threading.Thread(target=_listen, args=(number, process, told), daemon=True).start()
@@ -93,11 +105,11 @@ def run(
         for process in processes:
             assert process.stdin is not None
             process.stdin.close()
-        costs = _costs(told, members)
+        costs = _costs(told, way.members)
     with psycopg.connect(conninfo) as connection:
-        row = connection.execute(COUNT).fetchone()
-    if row != (readings,):
-        raise RuntimeError(f"{row} readings in the tables instead of {readings}")
+        counts = [connection.execute(query).fetchone() for query in ([COUNT, COUNT_ROWS] if way.rows else [COUNT])]
+    if any(count != (readings,) for count in counts):
+        raise RuntimeError(f"{counts} readings in the tables instead of {readings}")
     cpu, rss, flushes = (sum(cost[name] for cost in costs) for name in ("cpu_s", "rss_mb", "flushes"))
     return Took(last - started, last - first, steady, cpu, rss, spent, int(flushes))
 
@@ -140,15 +152,19 @@ def _costs(told: "queue.Queue[tuple[int, dict[str, Any] | None]]", members: int)
     return list(costs.values())
 
 
-def compare(server: EmbeddedServer, csv: Path, tags: list[str]) -> None:
-    """Compare what the last run stored with the CSV file, reading by reading. Raises RuntimeError when one differs."""
+def compare(server: EmbeddedServer, csv: Path, tags: list[str], *, rows: bool = False) -> None:
+    """Compare what the last run stored (its narrow rows, if asked for) with the CSV file, reading by reading.
+
+    Raises:
+        RuntimeError: a reading differs.
+    """
     with psycopg.connect(server.conninfo, autocommit=True, options="-c work_mem=256MB") as connection:
         connection.execute(PREPARE)
         with connection.cursor().copy("COPY peer.tag FROM STDIN") as copy:
             for row in enumerate(tags):
                 copy.write_row(row)
         table.load(connection, table.TABLE, csv)
-        connection.execute(UNPACK)
+        connection.execute(TAKE_ROWS if rows else UNPACK)
         connection.execute("ANALYZE peer.stored")
         total = connection.execute(f"SELECT count(*) FROM {table.TABLE}").fetchone()
         equal = connection.execute(COUNT_EQUAL).fetchone()

@@ -22,6 +22,7 @@ WAYS: Final = {
     "path.kafka.blocks": "Trunkline, blocks, one process",
     "path.kafka.single2": "Trunkline, single Avro records, two processes",
     "path.kafka.single": "Trunkline, single Avro records, one process",
+    "path.kafka.rows2": "Trunkline, blocks, narrow rows as well, two processes",
     "path.kafka.isa95": "Trunkline, isa95 envelopes as JSON",
     "psql-copy": "psql \\copy of a file: no Kafka, no positions",
     "debezium-jdbc": "Kafka Connect, Debezium JDBC sink",
