@@ -106,6 +106,17 @@ def test_a_gateway_cannot_take_another_ones_transactions(layout: Layout) -> None
     assert not allowed(one, layout, "transactional-id", "gateway-g2.append")
 
 
+def test_an_edge_keeps_its_books_to_itself(layout: Layout) -> None:
+    """D-20: MirrorMaker 2 of one edge neither reads nor fences that of another."""
+    one = User("mirror-rig", "mirror")
+    for book in MIRROR_BOOKS:
+        assert {"create", "read", "write"} <= allowed(one, layout, "topic", book)
+        assert not allowed(one, layout, "topic", book.replace("edge-rig", "edge-rig-2"))
+    assert "write" in allowed(one, layout, "transactional-id", "edge-rig-mm2-MirrorSourceConnector-0")
+    assert not allowed(one, layout, "transactional-id", "edge-rig-2-mm2-MirrorSourceConnector-0")
+    assert not allowed(one, layout, "group", "edge-rig-2-mm2")
+
+
 def test_a_site_has_a_principal_for_every_gateway() -> None:
     """PD-14."""
     names = [user.name for user in site_users(["g1", "g2"])]
