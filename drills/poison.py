@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -37,9 +37,9 @@ from trunkline.model.reading import Category
 from trunkline.processing.deadletter import FORM, ORIGINAL, decode_dead_letter
 from trunkline.processing.validate.step import ValidateStep
 
-#: Records a second, and seconds without and with broken records.
-FULL: Final = {"rate": 1_500, "clean": 30.0, "poisoned": 180.0}
-SHORT: Final = {"rate": 1_000, "clean": 5.0, "poisoned": 12.0}
+#: Records a second at most, records before the first broken one, and broken or refused ones after them.
+FULL: Final = {"rate": 1_500, "clean": 45_000, "poison": 270}
+SHORT: Final = {"rate": 1_000, "clean": 4_000, "poison": 12}
 #: One in so many records is broken or refused.
 EVERY: Final = 1000
 MEMBERS: Final = 2
@@ -73,6 +73,11 @@ class Stream:
     broken: list[bytes] = field(default_factory=list)
     refused: list[tuple[str, int]] = field(default_factory=list)
     accounted: list[Record] = field(default_factory=list)
+
+    @property
+    def poisoned(self) -> int:
+        """How many records were broken, or have to be refused."""
+        return len(self.broken) + len(self.refused)
 
     def records(self) -> Iterator[Record]:
         """Yield blocks and singles in turns, and every so often something broken, another way each time."""
@@ -134,7 +139,7 @@ def run_dropped(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
     return _drill("kafka-poison-dropped", SHORT, seed, keep, sabotage="broken-records-dropped")
 
 
-def _drill(name: str, size: dict[str, float], seed: int, keep: str | None, *, sabotage: str = "") -> dict[str, Any]:
+def _drill(name: str, size: dict[str, int], seed: int, keep: str | None, *, sabotage: str = "") -> dict[str, Any]:
     started = time.monotonic()
 
     def command(role: str, usual: list[str]) -> list[str]:
@@ -149,9 +154,9 @@ def _drill(name: str, size: dict[str, float], seed: int, keep: str | None, *, sa
             on.wait_for_shares(role, MEMBERS)
         writer = Writer(on.site, layout_of(on.site.config.log).topic(Category.TELEMETRY, "raw"), stream.records(), size["rate"])
         writer.start()
-        clean = _behind(on, size["clean"])
+        clean = _behind(on, lambda: len(writer.written) >= size["clean"])
         stream.poison = True
-        poisoned = _behind(on, size["poisoned"])
+        poisoned = _behind(on, lambda: stream.poisoned >= size["poison"])
         written = writer.finish()
         on.tell_ledger(stream.accounted)
         on.require(on.settled, "everything is stored")
@@ -172,7 +177,7 @@ def _drill(name: str, size: dict[str, float], seed: int, keep: str | None, *, sa
         "members": MEMBERS,
         "seconds": round(time.monotonic() - started, 1),
         "records": len(written),
-        "poison": len(stream.broken) + len(stream.refused),
+        "poison": stream.poisoned,
         "quarantined": letters.count,
         "not_quarantined": missing,
         "wrong_letters": len(letters.strange),
@@ -188,8 +193,8 @@ def _drill(name: str, size: dict[str, float], seed: int, keep: str | None, *, sa
     return result | {"passed": fine and result["poison"] > 0}
 
 
-def _stream(size: dict[str, float], seed: int) -> Stream:
-    records = int(size["rate"] * (size["clean"] + size["poisoned"]) * 2)
+def _stream(size: dict[str, int], seed: int) -> Stream:
+    records = (size["clean"] + EVERY * size["poison"]) * 2
     blocks = records // (1 + _SINGLES)
     together = making.make(blocks * making.BLOCK, _TAGS, PARTITIONS, seed)
     alone = making.make(blocks * _SINGLES, _TAGS, PARTITIONS, seed + 1)
@@ -198,16 +203,16 @@ def _stream(size: dict[str, float], seed: int) -> Stream:
     return Stream(together, replace(alone, tags=tags, homes=homes))
 
 
-def _behind(on: Flow, seconds: float) -> int:
-    """Tend the roles for a while; return how many records validation and the historians were behind, the median of looks."""
-    looks: list[int] = []
+def _behind(on: Flow, enough: Callable[[], bool]) -> int:
+    """Tend the roles until enough is written; return how many records validation and the historians were behind, the median of looks."""
+    looks = [0]
 
     def look() -> bool:
         with suppress(RetryLater):
             looks.append(sum(records_behind(on.site).values()))
-        return False
+        return enough()
 
-    on.plant.tend(seconds, look, 0.5)
+    on.require(look, "enough is written")
     return round(statistics.median(looks))
 
 
