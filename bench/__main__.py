@@ -33,7 +33,8 @@ class Script(NamedTuple):
 
 
 PATH_KAFKA: Final = tuple(
-    f"path.kafka.{name}" for name in ("blocks", "blocks2", "single", "single2", "isa95", "debezium", "tutorial", "poison", "memory")
+    f"path.kafka.{name}"
+    for name in ("blocks", "blocks2", "single", "single2", "rows2", "isa95", "debezium", "tutorial", "poison", "memory")
 )
 SCALE_KAFKA: Final = tuple(f"scale.kafka.{form}{members}" for form in ("blocks", "single") for members in (1, 2, 5))
 SCRIPTS: Final = (

@@ -6,10 +6,8 @@ kafka-unfenced       the historian does not look whether it was replaced: must b
 kafka-brokers-lost   one broker lost, then two: full service, then refused writes, then recovery by itself (PD-20)
 """
 
-import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -109,7 +107,7 @@ def run_brokers_lost(*, seed: int, short: bool, keep: str | None) -> dict[str, A
             served = plant.tend(_RECOVERY_SECONDS, lambda: plant.stored_readings() > before + 100, 0.5)
             second.send_signal(signal.SIGSTOP)
             plant.tend(pause)
-            refused = _waiting(plant) > 0
+            refused = plant.waiting() > 0
             stood_still = plant.stored_readings()
             plant.tend(5.0)
             stood_still = plant.stored_readings() - stood_still
@@ -179,10 +177,3 @@ def _compared(plant: Stage) -> tuple[dict[str, Any], bool]:
     for example in (*findings.examples, *unbalanced(balance)[:5]):
         say(example)
     return figures(findings, balance), findings.clean and balance.balanced and balance.quiet
-
-
-def _waiting(plant: Stage) -> int:
-    """Return how many records wait at the edge; its own journal says so, whatever is away."""
-    command = [sys.executable, "-m", "trunkline.cli.entry", "outbox", "list", str(plant.site.file), "--json"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True)
-    return int(json.loads(told.stdout.splitlines()[-1])["pendingCount"])

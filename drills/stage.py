@@ -1,5 +1,7 @@
 """A plant on free ports in a folder of its own, supervised by the drill itself, so that it knows every process by id."""
 
+import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,8 @@ from trunkline.supervisor.supervisor import Supervisor
 TRUTH = "truth.jsonl"
 #: Between two looks that cost something: connections to brokers or the database.
 _LOOK_SECONDS = 1.0
+#: What an outage left at the edge is forwarded within seconds; brokers may still be starting.
+_FORWARD_SECONDS = 180.0
 
 
 def say(text: str) -> None:
@@ -114,9 +118,25 @@ class Stage:
         if not self.tend(seconds, steady, _LOOK_SECONDS):
             raise RuntimeError(f"not every role and source is up {seconds:g} s after the last kill: see {self.site.data_dir / 'logs'}")
 
+    def waiting(self) -> int:
+        """Return how many records wait at the edge; its own journal says so, whatever is away."""
+        command = [sys.executable, "-m", "trunkline.cli.entry", "outbox", "list", str(self.site.file), "--json"]
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+        return int(json.loads(told.stdout.splitlines()[-1])["pendingCount"])
+
     def finish(self) -> Balance:
-        """Stop the sources, let everything settle, and balance the ledger. The historian's database still runs."""
-        return drain(self.site, self.supervisor, say)
+        """Stop the sources, let everything settle, and balance the ledger. The historian's database still runs.
+
+        The devices stop first, so that the gateways have time to forward what they acknowledged: on a loaded machine a gateway may be
+        killed when it does not stop in time. What it still has then is safe, but would look lost.
+        """
+        self.supervisor.stop(["lab"])
+        if not self.tend(_FORWARD_SECONDS, lambda: self.waiting() == 0, _LOOK_SECONDS):
+            raise RuntimeError(f"{self.waiting()} records still wait at the edge {_FORWARD_SECONDS:g} s after the devices stopped")
+        balance = drain(self.site, self.supervisor, say)
+        if left := self.waiting():
+            raise RuntimeError(f"{left} records still wait at the edge: a gateway did not stop in time, nothing can be compared")
+        return balance
 
 
 @contextmanager

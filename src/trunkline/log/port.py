@@ -103,7 +103,7 @@ class Consumer(Protocol):
 
         Raises:
             Fenced: this member was replaced; nothing was stored.
-            RetryLater: the log is away, or (Kafka) a partition went to another member; either nothing was stored, or the next `poll`
+            RetryLater: the log is away, or a partition went to another member; either nothing was stored, or the next `poll`
                 raises as well and the group has to be joined again, which tells.
             Misconfigured, Rejected: as `Log.append`; nothing was stored.
         """

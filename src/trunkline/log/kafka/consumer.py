@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka import TopicPartition as ClientPartition
 
 from trunkline.log.kafka.committed import Committed
-from trunkline.log.kafka.errors import END_OF_PARTITION, MOVED, code_of, was_replaced
+from trunkline.log.kafka.errors import END_OF_PARTITION, MOVED, Names, code_of, was_replaced
 from trunkline.log.kafka.producing import Interrupted, Transactor
 from trunkline.log.kafka.records import Outgoing, runs_of
 from trunkline.log.kafka.settings import CONSUMING, Connection, Settings
@@ -24,6 +24,8 @@ from trunkline.model.errors import Fenced, RetryLater, TrunklineError
 _POLL_BYTES: Final = 16 << 20
 _CHUNK: Final = 1000
 _STEP_SECONDS: Final = 0.1
+#: Longest wait for the first share; it comes in a later poll then.
+_JOIN_SECONDS: Final = 3.0
 _SEEK_SECONDS: Final = 0.005
 _NOT_READ_YET: Final = KafkaError._STATE  # noqa: SLF001 - how the client spells its own errors
 #: How often a transaction is tried again because the group was dealt anew while it ran.
@@ -31,9 +33,10 @@ _TRIES: Final = 5
 
 
 class KafkaConsumer:
-    """A `trunkline.log.port.Consumer` on Kafka: a static member of a classic group with cooperative rebalancing.
+    """A `trunkline.log.port.Consumer` on Kafka: a static member of a classic group.
 
-    A poll in which the share changes hands over no records, so that a sink that keeps positions of its own can seek first.
+    A poll in which the share changes hands over no records, so that a sink that keeps positions of its own can seek first. What is lost and
+    dealt back within one poll is shown as lost once: reading goes on at the committed position, and others may have had it meanwhile.
 
     Args:
         connection: settings and time limits.
@@ -66,6 +69,8 @@ class KafkaConsumer:
         self._transactor = Transactor(connection, f"{group}.{member}")
         self._undecided = Undecided(committed, group, self._transactor, outputs) if outputs else None
         self._held: set[TopicPartition] = set()
+        self._shown: set[TopicPartition] = set()
+        self._lost: set[TopicPartition] = set()  # since the share was shown last
         self._from: Positions = {}  # where what was handed over since the last commit begins
         self._next: Positions = {}  # where the next poll goes on
         self._ends: Positions = {}  # reached without a record: end of partition, past markers of transactions
@@ -76,7 +81,8 @@ class KafkaConsumer:
         own: Settings = {
             "group.id": group,
             "group.instance.id": member,
-            "partition.assignment.strategy": "cooperative-sticky",
+            # deals each topic evenly; the sticky strategies even out the sum over all topics
+            "partition.assignment.strategy": "roundrobin",
             "session.timeout.ms": session_ms,
             "heartbeat.interval.ms": max(1, session_ms // 4),
         }
@@ -96,16 +102,15 @@ class KafkaConsumer:
         deadline = time.monotonic() + timeout
         if self._undecided is not None:
             self._undo(self._undecided)
-        while True:
+        while not self._changed():
             if self._ahead:
                 self._fetch(max_records - sum(map(len, self._ahead)), 0)
             else:
                 self._fetch(max_records, max(0.0, deadline - time.monotonic()))
-            if self._moved:
-                self._moved = False
-                return Batch()
-            if self._ahead or time.monotonic() >= deadline:
+            if not self._changed() and (self._ahead or time.monotonic() >= deadline):
                 return self._hand_over(max_records)
+        self._show()
+        return Batch()
 
     def commit(self, positions: Mapping[TopicPartition, int], *, with_appends: Appends | None = None) -> None:
         """Store positions and append records in one transaction; positions alone need none.
@@ -118,8 +123,7 @@ class KafkaConsumer:
         """
         self._require_usable()
         outgoing = self._place(with_appends or {})
-        if strange := [at for at in positions if at not in self._held]:
-            raise self._went(strange[0])
+        self._require_held(positions)
         if outgoing:
             self._commit_all(outgoing, positions)
         elif positions:
@@ -152,7 +156,7 @@ class KafkaConsumer:
 
     def assignment(self) -> set[TopicPartition]:
         """Return the partitions that this member reads now; it changes in `poll` only."""
-        return set(self._held)
+        return set(self._shown)
 
     def close(self) -> None:
         """Stop reading. The share stays with this name for the session's time, so that a restart moves nothing."""
@@ -175,12 +179,28 @@ class KafkaConsumer:
             raise self._connection.explain(error, "begin transactions", self._transactor.id) from error
 
     def _join(self) -> None:
-        deadline = time.monotonic() + self._connection.timeout
-        while not self._dealt:
+        """Wait for a share, but not for long: a group is dealt anew when its members poll, and a busy one keeps the others waiting."""
+        deadline = time.monotonic() + min(_JOIN_SECONDS, self._connection.timeout)
+        while not self._dealt and time.monotonic() < deadline:
             self._fetch(1, _STEP_SECONDS)
-            if time.monotonic() >= deadline:
-                raise self._connection.late(f"join group {self._group}", self._group)
+        if not self._dealt:
+            try:
+                self._client.list_topics(timeout=self._connection.timeout)
+            except KafkaException as error:
+                raise self._explain(error, f"join group {self._group}", self._group) from error
         self._moved = False
+        self._lost.clear()
+        self._shown = set(self._held)
+
+    def _changed(self) -> bool:
+        """Return whether the share changed since it was shown; any fetch may change it."""
+        return self._moved
+
+    def _show(self) -> None:
+        """Let the caller see the share: at once what it lost, what it was dealt back in a poll after that."""
+        self._shown = self._held - self._lost
+        self._moved = bool(self._lost & self._held)
+        self._lost.clear()
 
     def _gain(self, _client: Consumer, partitions: list[ClientPartition]) -> None:
         self._dealt = True
@@ -194,6 +214,7 @@ class KafkaConsumer:
         lost = {TopicPartition(one.topic, one.partition) for one in partitions}
         self._moved |= bool(lost)
         self._held -= lost
+        self._lost |= lost & self._shown
         self._drop(lost)
 
     def _undo(self, undecided: Undecided) -> None:
@@ -221,10 +242,16 @@ class KafkaConsumer:
         if self._broken is not None:
             raise type(self._broken)(str(self._broken))
 
+    def _require_held(self, positions: Iterable[TopicPartition]) -> None:
+        """Raise RetryLater for what was lost since it was read, even if it was dealt back: reading goes on at the committed position."""
+        for at in positions:
+            if at not in self._held or at in self._lost:
+                raise self._went(at)
+
     def _went(self, at: TopicPartition) -> RetryLater:
         return RetryLater(f"{at.topic}/{at.partition} went to another member of group {self._group!r}: nothing was stored")
 
-    def _explain(self, error: KafkaError | KafkaException, doing: str, resource: str) -> TrunklineError:
+    def _explain(self, error: KafkaError | KafkaException, doing: str, resource: str | Names) -> TrunklineError:
         """Return what to raise; a member that was replaced stays so."""
         found = self._connection.explain(error, doing, resource)
         if isinstance(found, Fenced):
@@ -327,11 +354,13 @@ class KafkaConsumer:
             try:
                 self._transactor.write(outgoing, positions, self._client)
             except Interrupted as interrupted:
-                self._interrupted(interrupted, positions, last=attempt == _TRIES - 1)
+                self._interrupted(interrupted, outgoing, positions, last=attempt == _TRIES - 1)
             else:
                 return
 
-    def _interrupted(self, interrupted: Interrupted, positions: Mapping[TopicPartition, int], *, last: bool) -> None:
+    def _interrupted(
+        self, interrupted: Interrupted, outgoing: list[Outgoing], positions: Mapping[TopicPartition, int], *, last: bool
+    ) -> None:
         """Return when the transaction may be tried again; raise what it comes to otherwise."""
         error = interrupted.error
         doing = f"commit as {self._member} of group {self._group}"
@@ -340,14 +369,15 @@ class KafkaConsumer:
             raise self._broken from interrupted
         if error.code() in MOVED and not last:
             self._fetch(1, _STEP_SECONDS)
-            if strange := [at for at in positions if at not in self._held]:
-                raise self._went(strange[0]) from interrupted
+            self._require_held(positions)
             return
         if was_replaced(error):
             # a transaction that took too long is reported in the same way
             self._require_current(positions)
             raise RetryLater(f"cannot {doing}: it took too long and was undone") from interrupted
-        raise self._explain(error, doing, self._transactor.id) from interrupted
+        topics = {one.topic for one in outgoing} | {at.topic for at in positions}
+        names = Names(", ".join(sorted(topics)), self._group, self._transactor.id)
+        raise self._explain(error, doing, names) from interrupted
 
     def _require_current(self, positions: Mapping[TopicPartition, int]) -> None:
         """Ask the group whether this member still has its name, by committing what is committed already. Raises Fenced, RetryLater."""

@@ -15,7 +15,7 @@ from trunkline.config.site import LogConfig
 from trunkline.log.kafka.catalogue import Catalogue
 from trunkline.log.kafka.committed import Committed
 from trunkline.log.kafka.consumer import KafkaConsumer
-from trunkline.log.kafka.errors import was_replaced
+from trunkline.log.kafka.errors import Names, was_replaced
 from trunkline.log.kafka.producing import BATCH_BYTES, BATCH_RECORDS, BatchProducer, Interrupted, Transactor
 from trunkline.log.kafka.reading import Reader
 from trunkline.log.kafka.records import Outgoing, place
@@ -109,7 +109,8 @@ class KafkaLog:
             self._catalogue.forget(topic)
             if was_replaced(interrupted.error):
                 raise RetryLater(f"cannot append to topic {topic}: it took too long and was undone") from interrupted
-            raise self._connection.explain(interrupted.error, f"append to topic {topic}", topic) from interrupted
+            names = Names(topic=topic, transaction=self._transactor.id)
+            raise self._connection.explain(interrupted.error, f"append to topic {topic}", names) from interrupted
         self._connection.well()
         touched = {TopicPartition(topic, one.partition) for one in outgoing}
         return {at: end for at, (_, end) in self._reader.bounds(list(touched)).items()}

@@ -114,7 +114,7 @@ class Transactor:
         limit = max(20_000, 2 * milliseconds)
         self.limit = limit / 1000
         own: Settings = {"transactional.id": transactional_id, "linger.ms": 5, "message.timeout.ms": milliseconds}
-        own |= {"transaction.timeout.ms": limit, "request.timeout.ms": milliseconds}
+        own |= {"transaction.timeout.ms": limit, "request.timeout.ms": milliseconds, "delivery.report.only.error": True}
         self._settings = connection.of_client(PRODUCING, own)
         self._producer: Producer | None = None
 
@@ -143,23 +143,29 @@ class Transactor:
             producer = self.open()
         except KafkaException as error:
             raise Interrupted(code_of(error), stored=False) from error
+        failures: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None and not failures:
+                failures.append(error)
+
         try:
             producer.begin_transaction()
             for one in records:
-                _produce(producer, one, deadline)
+                _produce(producer, one, deadline, delivered)
             if member is not None:
                 _send_positions(producer, positions, member, deadline)
         except LeftBehind as error:
             self.close()
             raise Interrupted(code_of(error), stored=False) from error
         except KafkaException as error:
-            raise self._abort(producer, code_of(error), deadline) from error
+            raise self._abort(producer, code_of(error), failures, deadline) from error
         try:
             _until(deadline, producer.commit_transaction)
         except KafkaException as error:
             found = code_of(error)
             if found.txn_requires_abort():
-                raise self._abort(producer, found, deadline) from error
+                raise self._abort(producer, found, failures, deadline) from error
             self.close()
             raise Interrupted(found, stored=None) from error
 
@@ -193,11 +199,15 @@ class Transactor:
         if producer is not None:
             producer.purge()
 
-    def _abort(self, producer: Producer, error: KafkaError, deadline: float) -> Interrupted:
-        """Give up a transaction whose commit was not asked for or was refused."""
+    def _abort(self, producer: Producer, error: KafkaError, failures: list[KafkaError], deadline: float) -> Interrupted:
+        """Give up a transaction whose commit was not asked for or was refused.
+
+        The client's summary tells how many deliveries failed, the first of them tells why.
+        """
         if error.fatal():
             self.close()
             return Interrupted(error, stored=False)
+        error = failures[0] if failures else error
         try:
             _until(max(deadline, time.monotonic() + _ABORT_SECONDS), producer.abort_transaction)
         except KafkaException:

@@ -1,5 +1,6 @@
 """Reading without a group: one client that follows many partitions, each at its own place."""
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict, deque
@@ -121,6 +122,9 @@ class Reader:
                     topic = partitions[0].topic
                     raise self._connection.explain(error, f"ask for the bounds of topic {topic}", topic) from error
                 time.sleep(_LEADER_SECONDS)
+                # the client goes on asking the leader that it knows, with the epoch that it knows
+                with contextlib.suppress(KafkaException):
+                    self._admin.list_topics(timeout=self._connection.timeout)
             else:
                 self._connection.well()
                 return found
