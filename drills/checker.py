@@ -78,8 +78,15 @@ class Findings:
             self.examples.append(f"{what}: {item}")
 
 
-def check(site: Site, conninfo: str, truth: Path) -> Findings:
-    """Compare journal, dead letters, historian and ground truth of a site at rest."""
+def check(site: Site, conninfo: str, truth: Path, *, hung: float = 0.0) -> Findings:
+    """Compare journal, dead letters, historian and ground truth of a site at rest.
+
+    Args:
+        site: the site.
+        conninfo: of its historian's database.
+        truth: the lab's ground truth.
+        hung: seconds that the gateway may have hung between an answer and the stamp that it gave to the answer's readings.
+    """
     findings = Findings()
     gateway = site.config.gateways[0].id
     layout = layout_of(site.config.log)
@@ -92,7 +99,7 @@ def check(site: Site, conninfo: str, truth: Path) -> Findings:
     findings.stored = sum(stored.values())
     findings.rejected = sum(dead.values())
     _compare(journal.items, stored, dead, findings)
-    _compare_with_truth(journal, site, truth, findings)
+    _compare_with_truth(journal, site, truth, findings, _ANSWER_TIME + round(hung * times.SECOND))
     return findings
 
 
@@ -259,7 +266,7 @@ def _read_truth(path: Path) -> _Truth:
     return truth
 
 
-def _compare_with_truth(journal: _Journal, site: Site, path: Path, findings: Findings) -> None:
+def _compare_with_truth(journal: _Journal, site: Site, path: Path, findings: Findings, answer_time: int) -> None:
     types = {source.id: source.type for gateway in site.config.gateways for source in site.sources(gateway.id)}
     truth = _read_truth(path)
     shown = [item for item in journal.items if item.value is not None and item not in journal.marks]
@@ -275,15 +282,15 @@ def _compare_with_truth(journal: _Journal, site: Site, path: Path, findings: Fin
         if protocol == "opcua" and item not in truth.opcua:
             findings.not_in_truth += 1
             findings.example("the server never had it", item)
-        elif protocol == "modbus" and not _was_shown(item, truth.modbus[item.tag]):
+        elif protocol == "modbus" and not _was_shown(item, truth.modbus[item.tag], answer_time):
             findings.not_in_truth += 1
             findings.example("the registers never showed it then", item)
 
 
-def _was_shown(item: Item, samples: list[tuple[int, Value]]) -> bool:
+def _was_shown(item: Item, samples: list[tuple[int, Value]], answer_time: int) -> bool:
     """Return whether one of the samples in force within the answer time before the stamp had the value."""
     place = bisect_right(samples, item.time, key=lambda sample: sample[0])
-    start = max(0, bisect_right(samples, item.time - _ANSWER_TIME, key=lambda sample: sample[0]) - 1)
+    start = max(0, bisect_right(samples, item.time - answer_time, key=lambda sample: sample[0]) - 1)
     return any(_same(item.value, value) for _, value in samples[start : place + 1])
 
 

@@ -45,7 +45,7 @@ def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
             nemesis.kill_at(point)
         zombies = sum(nemesis.replace_while_hanging() for _ in range(int(size["zombies"])))
         nemesis.rage(int(size["kills"]), float(size["pause"]))
-        result, fine = _compared(plant)
+        result, fine = _compared(plant, nemesis.longest_hang)
     return {
         "drill": "kafka",
         "seed": seed,
@@ -168,12 +168,12 @@ def _sabotaged(
     }
 
 
-def _compared(plant: Stage) -> tuple[dict[str, Any], bool]:
-    """Let everything settle and compare; returns what was found, and whether nothing is wrong."""
+def _compared(plant: Stage, hung: float = 0.0) -> tuple[dict[str, Any], bool]:
+    """Let everything settle and compare; returns what was found, and whether nothing is wrong. `hung`: see `check`."""
     plant.recover(seconds=_RECOVERY_SECONDS)
     balance = plant.finish()
     say("comparing journal, dead letters, historian and ground truth")
-    findings = check(plant.site, conninfo(plant.site), plant.truth)
+    findings = check(plant.site, conninfo(plant.site), plant.truth, hung=hung)
     for example in (*findings.examples, *unbalanced(balance)[:5]):
         say(example)
     return figures(findings, balance), findings.clean and balance.balanced and balance.quiet

@@ -31,13 +31,17 @@ class Nemesis:
         plant: the running plant; its historian must run under `drills.points`.
         folder: where orders to the historian lie.
         seed: of every choice.
+
+    Attributes:
+        longest_hang: seconds that any process hung at most.
     """
 
     def __init__(self, plant: Stage, folder: Path, seed: int) -> None:
         self._plant = plant
         self._folder = folder
         self._chance = random.Random(seed)
-        self._hanging: list[tuple[float, psutil.Process]] = []
+        self._hanging: list[tuple[float, float, psutil.Process]] = []
+        self.longest_hang = 0.0
         self.kills: Counter[str] = Counter()
         self.hangs: Counter[str] = Counter()
         self.points: Counter[str] = Counter()
@@ -107,14 +111,16 @@ class Nemesis:
         if processes := self._processes(victim):
             process = self._chance.choice(processes)
             process.send_signal(signal.SIGSTOP)
-            self._hanging.append((time.monotonic() + self._chance.uniform(*_HANG), process))
+            began = time.monotonic()
+            self._hanging.append((began, began + self._chance.uniform(*_HANG), process))
             self.hangs[victim] += 1
 
     def _wake(self, *, all_of_them: bool) -> None:
         now = time.monotonic()
-        for until, process in list(self._hanging):
+        for began, until, process in list(self._hanging):
             if all_of_them or now >= until:
-                self._hanging.remove((until, process))
+                self._hanging.remove((began, until, process))
+                self.longest_hang = max(self.longest_hang, now - began)
                 if process.is_running():
                     process.send_signal(signal.SIGCONT)
 
