@@ -81,5 +81,5 @@ def test_parts_of_a_figure_become_one_by_pairs() -> None:
 
 def test_the_kafka_suite_runs_only_when_asked_for() -> None:
     assert all(script.suite == "" for script in chosen("", "", short=True))
-    assert {script.module for script in chosen("", "kafka", short=False)} == {"path_kafka", "forward_kafka"}
+    assert {script.module for script in chosen("", "kafka", short=False)} == {"path_kafka", "forward_kafka", "edge_kafka"}
     assert [script.module for script in chosen("path.kafka.blocks", "", short=False)] == ["path_kafka"]
