@@ -144,11 +144,12 @@ def test_columns_are_what_blocks_made_of_them_hold(seed: int) -> None:
     ]
 
 
-def test_blocks_or_identities_beside_them_leave_readings_to_blocks() -> None:
+def test_blocks_beside_them_leave_readings_to_blocks() -> None:
+    """Envelopes do not: they become columns as well."""
     plain = Record(single(FLOW, 1.0))
-    for other in (_block(random.Random(1), 0), Record(envelope(1.0))):
+    for other, whole in ((_block(random.Random(1), 0), False), (Record(envelope(1.0)), True)):
         found = sort_out(stored(plain, other), OFFLINE, KINDS)
-        assert found.plain is None
+        assert (found.plain is not None) is whole
         assert len(decode(found.all_blocks())) == 2
     assert sort_out([], OFFLINE, KINDS).plain is None
 
