@@ -49,7 +49,12 @@ def mend(path: Path, reason: str, marks: Marks | None) -> Marks:
     note = beside(path, ".mending")
     if not note.exists():
         name = f"{path.name}.corrupt-{times.to_iso(times.now()).replace(':', '')}"
-        note.write_text(f"{name}\n{reason}")
+        # whole or not at all: a note without a name would keep the journal closed
+        fresh = beside(path, ".mending.fresh")
+        fresh.write_text(f"{name}\n{reason}")
+        with fresh.open("rb+") as file:
+            os.fsync(file.fileno())
+        fresh.replace(note)
         sync_folder(path.parent)
     name, _, reason = note.read_text().partition("\n")
     aside = path.with_name(name)
