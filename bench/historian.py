@@ -42,7 +42,7 @@ START: Final = 1_767_225_600 * times.SECOND  # 2026-01-01T00:00:00Z
 PLACE: Final = TopicPartition("telemetry.clean", 0)
 BLOCK: Final = 1000
 SERVER: Final = "embedded, fsync and synchronous_commit on"
-NARROW: Final = "CREATE TABLE narrow (series_id int, ts timestamptz, value float8, quality int2, PRIMARY KEY (series_id, ts))"
+NARROW: Final = "CREATE TABLE bench_narrow (series_id int, ts timestamptz, value float8, quality int2, PRIMARY KEY (series_id, ts))"
 
 
 class Plant:
@@ -168,7 +168,7 @@ def copy_rows_by_psql(server: EmbeddedServer, load: Load, file: Path) -> Work:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(NARROW)
     checkpoint(conninfo)
-    command = [str(server.binaries / "psql"), conninfo, "-q", "-c", f"\\copy narrow FROM '{file}' CSV"]
+    command = [str(server.binaries / "psql"), conninfo, "-q", "-c", f"\\copy bench_narrow FROM '{file}' CSV"]
     with stopwatch() as watch:
         subprocess.run(command, check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -221,11 +221,11 @@ def size_and_compact(server: EmbeddedServer) -> Iterator[dict[str, Any]]:
                     connection.execute("VACUUM (PARALLEL 0) segment")
         with connect(conninfo, autocommit=True) as connection:
             connection.execute(NARROW)
-            connection.execute("INSERT INTO narrow SELECT series_id, t, number, q::int2 FROM unpacked")
-            row = connection.execute("SELECT count(*) FROM narrow").fetchone()
+            connection.execute("INSERT INTO bench_narrow SELECT series_id, t, number, q::int2 FROM unpacked")
+            row = connection.execute("SELECT count(*) FROM bench_narrow").fetchone()
         readings = series * hours * 3600
         assert row == (readings,), f"{row} readings came back of {readings}"
-        bytes_each, narrow = size_of(conninfo, "historian.segment") / readings, size_of(conninfo, "historian.narrow") / readings
+        bytes_each, narrow = size_of(conninfo, "historian.segment") / readings, size_of(conninfo, "historian.bench_narrow") / readings
         form = "jittered by ±2 ms" if jitter else "regular"
         say(f"size, {form}: {bytes_each:.1f} bytes a reading, narrow {narrow:.1f}, before merging {before:.1f}")
         conditions = {"postgresql": SERVER, "series": series, "hours": hours, "readings": readings, "times": form, "decimals": 3}
