@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.salvage import beside
@@ -172,8 +173,11 @@ def test_a_page_of_garbage(closed: tuple[Path, Truth], tmp_path: Path, seed: int
     page = 0 if seed == 0 else chance.randrange(len(content) // 4096)
     content[page * 4096 : (page + 1) * 4096] = chance.randbytes(4096)
     damaged.write_bytes(content)
-    assert check(damaged, truth) <= 100
+    with capture_logs() as said:
+        assert check(damaged, truth) <= 100
     aside = list(tmp_path.glob("damaged/*.corrupt-*"))
+    mendings = [entry for entry in said if "salvaged" in entry["event"]]
+    assert {entry["aside"] for entry in mendings} == {file.name for file in aside if not file.name.endswith("-wal")}, "people are told"
     assert all(file.read_bytes()[page * 4096 :][:4096] == content[page * 4096 :][:4096] for file in aside), (
         "the damaged file is kept as it was"
     )
@@ -193,6 +197,15 @@ def test_a_file_that_is_gone_does_not_start_again_at_0(closed: tuple[Path, Truth
     damaged = copy(path, tmp_path / "damaged")
     damaged.unlink()
     check(damaged, truth, facts=False)
+
+
+def test_a_note_that_names_no_file_does_not_keep_the_journal_closed(closed: tuple[Path, Truth], tmp_path: Path) -> None:
+    """Its writer was killed between making and filling it."""
+    path, truth = closed
+    damaged = copy(path, tmp_path / "damaged")
+    beside(damaged, ".mending").touch()
+    assert check(damaged, truth) == 0
+    assert not beside(damaged, ".mending").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"0000\n{}"])

@@ -16,12 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from trunkline.log.journal import schema
 from trunkline.log.journal.marks import Marks, resume_at, sync_folder
 from trunkline.log.journal.pages import Pages, Row, Value
 from trunkline.log.journal.schema import SEALED, Sealed, lane_of, offset_of, place
 from trunkline.model import times
 from trunkline.model.identity import uuid7
+
+_log = structlog.get_logger("trunkline.log")
 
 Fact = tuple[Value, ...]
 _BY_WIDTH: Final[dict[int, list[Sealed]]] = {
@@ -47,7 +51,8 @@ def mend(path: Path, reason: str, marks: Marks | None) -> Marks:
     The caller holds the writers' lock and has no connection open.
     """
     note = beside(path, ".mending")
-    if not note.exists():
+    # an empty note is one whose writer was killed by a release that did not write it whole
+    if not note.exists() or not note.stat().st_size:
         name = f"{path.name}.corrupt-{times.to_iso(times.now()).replace(':', '')}"
         # whole or not at all: a note without a name would keep the journal closed
         fresh = beside(path, ".mending.fresh")
@@ -56,6 +61,7 @@ def mend(path: Path, reason: str, marks: Marks | None) -> Marks:
             os.fsync(file.fileno())
         fresh.replace(note)
         sync_folder(path.parent)
+        _log.error("journal is damaged: it is set aside and salvaged into a new one", path=str(path), aside=name, reason=reason)
     name, _, reason = note.read_text().partition("\n")
     aside = path.with_name(name)
     if not aside.exists() and path.exists():
