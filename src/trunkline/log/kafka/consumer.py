@@ -47,7 +47,7 @@ class KafkaConsumer:
         place: gives records their partition, refusing what Kafka would refuse.
         committed: asks for the group's positions from outside.
         outputs: every partition that commits may append to. If there are any, the member's transactional id is taken over before
-            anything is read, which ends what its last holder left open.
+            anything is read: what its last holder confirmed is completed, what it left open ends.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class KafkaConsumer:
         self._group = group
         self._member = member
         self._place = place
-        self._transactor = Transactor(connection, f"{group}.{member}")
-        self._undecided = Undecided(committed, group, self._transactor, outputs) if outputs else None
+        self._transactor = Transactor(connection, f"{group}.{member}", group, outputs)
+        self._undecided = Undecided(committed, group, self._transactor) if outputs else None
         self._held: set[TopicPartition] = set()
         self._shown: set[TopicPartition] = set()
         self._lost: set[TopicPartition] = set()  # since the share was shown last
@@ -101,7 +101,7 @@ class KafkaConsumer:
         self._require_usable()
         deadline = time.monotonic() + timeout
         if self._undecided is not None:
-            self._undo(self._undecided)
+            self._decide(self._undecided)
         while not self._changed():
             if self._ahead:
                 self._fetch(max_records - sum(map(len, self._ahead)), 0)
@@ -217,9 +217,9 @@ class KafkaConsumer:
         self._lost |= lost & self._shown
         self._drop(lost)
 
-    def _undo(self, undecided: Undecided) -> None:
+    def _decide(self, undecided: Undecided) -> None:
         try:
-            undecided.undo(self._client)
+            undecided.decide()
         except RetryLater as error:
             self._broken = error
             raise

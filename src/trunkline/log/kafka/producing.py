@@ -9,10 +9,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as ClientPartition
 
 from trunkline.log.kafka.bounded import LeftBehind, bounded
-from trunkline.log.kafka.errors import code_of
+from trunkline.log.kafka.completing import Completion
+from trunkline.log.kafka.errors import AWAY, code_of
 from trunkline.log.kafka.records import Outgoing
 from trunkline.log.kafka.settings import PRODUCING, Connection, Settings
-from trunkline.log.port import Positions, Record, TopicPartition
+from trunkline.log.port import Positions, TopicPartition
 
 #: What one batch holds; beyond it a call to one partition would become several.
 BATCH_RECORDS: Final = 10_000
@@ -20,6 +21,8 @@ BATCH_BYTES: Final = 900_000
 _QUEUE_FULL_SECONDS: Final = 0.01
 #: An abort may take this long beyond a call's time: without it the producer has to be made anew.
 _ABORT_SECONDS: Final = 1.0
+#: How often a partition without a leader is looked at again.
+_LEADER_SECONDS: Final = 0.1
 
 
 class Interrupted(Exception):
@@ -102,33 +105,54 @@ class BatchProducer:
 class Transactor:
     """Appends in transactions under one transactional id. For one thread at a time.
 
+    A broker that went away may have left out markers of the last transaction (`completing`). So the id is taken over anew after that,
+    before anything else: the next transaction, if it were given up, would undo what is confirmed.
+
+    Args:
+        connection: settings and time limits.
+        transactional_id: whoever held it before is fenced.
+        group: whose positions its transactions hold; empty for none.
+        outputs: partitions that the last holder may have appended to.
+
     Attributes:
         id: the transactional id.
         limit: seconds after which brokers undo a transaction that is still open.
     """
 
-    def __init__(self, connection: Connection, transactional_id: str) -> None:
+    def __init__(self, connection: Connection, transactional_id: str, group: str = "", outputs: Iterable[TopicPartition] = ()) -> None:
         self._connection = connection
         self.id = transactional_id
+        self._group = group
+        self._outputs = set(outputs)
         milliseconds = round(connection.timeout * 1000)
         limit = max(20_000, 2 * milliseconds)
         self.limit = limit / 1000
         own: Settings = {"transactional.id": transactional_id, "linger.ms": 5, "message.timeout.ms": milliseconds}
         own |= {"transaction.timeout.ms": limit, "request.timeout.ms": milliseconds, "delivery.report.only.error": True}
-        self._settings = connection.of_client(PRODUCING, own)
+        self._settings = connection.of_client(PRODUCING, own) | {"error_cb": self._told}
         self._producer: Producer | None = None
+        self._shaken = False
 
     @property
     def opened(self) -> bool:
-        """Whether this client holds the transactional id, as far as it knows."""
+        """Whether this client holds the transactional id, as far as it knows, and every broker stayed since."""
+        if self._producer is not None:
+            self._producer.poll(0)
+        if self._shaken:
+            self.close()
         return self._producer is not None
 
     def open(self) -> Producer:
-        """Take the transactional id over: what its last holder left open ends now. Raises KafkaException."""
-        if self._producer is not None:
+        """Take the transactional id over: what was confirmed is completed, what was open is undone. Raises KafkaException."""
+        if self.opened and self._producer is not None:
             return self._producer
+        deadline = time.monotonic() + self._connection.timeout
         producer = Producer(self._settings)
-        _until(time.monotonic() + self._connection.timeout, producer.init_transactions)
+        if self._outputs:
+            self._await_leaders(producer, deadline)
+            Completion(self._connection.settings, self.id, self._group, deadline - time.monotonic()).run(self._outputs)
+        _until(deadline, producer.init_transactions)
+        self._shaken = False
         self._producer = producer
         return producer
 
@@ -151,6 +175,7 @@ class Transactor:
 
         try:
             producer.begin_transaction()
+            self._outputs.update(TopicPartition(one.topic, one.partition) for one in records)
             for one in records:
                 _produce(producer, one, deadline, delivered)
             if member is not None:
@@ -169,35 +194,30 @@ class Transactor:
             self.close()
             raise Interrupted(found, stored=None) from error
 
-    def undo(self, outputs: Iterable[TopicPartition], held: Iterable[TopicPartition], member: Consumer) -> None:
-        """End what this id left open in partitions of outputs, and in the group's positions of partitions held, as if it had not been.
-
-        Done by a transaction over all of them that is given up, so that nobody who reads what is committed sees its records.
-
-        Raises:
-            Interrupted: nothing may have been undone.
-        """
-        deadline = time.monotonic() + self._connection.timeout
-        try:
-            producer = self.open()
-            producer.begin_transaction()
-            for at in outputs:
-                _produce(producer, Outgoing(at.topic, at.partition, Record(b"")), deadline)
-            _send_positions(producer, dict.fromkeys(held, 0), member, deadline)
-            # a transaction reaches a partition with the first record that arrives there
-            left = _flush(producer, max(0.0, deadline - time.monotonic()))
-            _until(max(deadline, time.monotonic() + _ABORT_SECONDS), producer.abort_transaction)
-        except KafkaException as error:
-            self.close()
-            raise Interrupted(code_of(error), stored=False) from error
-        if left:
-            raise Interrupted(KafkaError(KafkaError.REQUEST_TIMED_OUT, f"{left} records did not arrive in time"), stored=False)
-
     def close(self) -> None:
         """Drop the client; a transaction that it left open ends when the id is taken over, or after its time limit."""
         producer, self._producer = self._producer, None
+        self._shaken = False
         if producer is not None:
             producer.purge()
+
+    def _told(self, error: KafkaError) -> None:
+        """Take note of what the client tells beside its calls."""
+        self._shaken |= error.code() in AWAY
+        self._connection.notice(error)
+
+    def _await_leaders(self, producer: Producer, deadline: float) -> None:
+        """Wait until every output has a leader: where it has none, a marker is left out again. Raises KafkaException."""
+        while True:
+            topics = producer.list_topics(timeout=max(_LEADER_SECONDS, deadline - time.monotonic())).topics
+            led = {TopicPartition(name, one.id) for name, topic in topics.items() for one in topic.partitions.values() if one.leader >= 0}
+            missing = self._outputs - led
+            if not missing:
+                return
+            if time.monotonic() >= deadline:
+                at = min(missing)
+                raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"{at.topic}/{at.partition} has no leader"))
+            time.sleep(_LEADER_SECONDS)
 
     def _abort(self, producer: Producer, error: KafkaError, failures: list[KafkaError], deadline: float) -> Interrupted:
         """Give up a transaction whose commit was not asked for or was refused.

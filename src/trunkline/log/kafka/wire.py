@@ -6,7 +6,7 @@ Source: https://kafka.apache.org/protocol (headers, SaslHandshake 1, SaslAuthent
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -67,6 +67,25 @@ class Reader:
         for _ in range(self.varint()):
             self.varint()
             self.take(self.varint())
+
+
+def compact(value: str) -> bytes:
+    """Return a compact string."""
+    data = value.encode()
+    return _varint(len(data) + 1) + data
+
+
+def compact_array(items: Sequence[bytes]) -> bytes:
+    """Return a compact array."""
+    return _varint(len(items) + 1) + b"".join(items)
+
+
+def _varint(value: int) -> bytes:
+    data = bytearray()
+    while value >= 0x80:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*data, value])
 
 
 class BrokerConnection:
