@@ -21,7 +21,7 @@ from trunkline.log.opening import open_site_log
 from trunkline.log.port import Record, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
-from trunkline.model.errors import Misconfigured
+from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.events import Event
 from trunkline.model.identity import uuid7
 from trunkline.model.reading import Kind
@@ -121,6 +121,26 @@ def test_what_cannot_be_stored_goes_to_the_dead_letters(log: Journal, conninfo: 
         assert sorted(letter.offset for letter in letters) == [0, 1, 3]
         assert any("NUL" in letter.reason for letter in letters)
         assert len(log.read(TopicPartition("dlq.invalid_events", 0), 0)) == 2
+
+
+def test_a_stop_while_dead_letters_cannot_be_written_leaves_them_for_the_next_start(
+    log: Journal, conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PD-22: nothing behind a broken record counts as stored before it lies among the dead letters. The log's refusal is made up here."""
+    log.append(TOPIC, [Record(b"\0garbage", partition=0), clean(Edge(), [*ramp("A", 5)])])
+
+    def full(*_: object, **__: object) -> None:
+        raise RetryLater("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trunkline.historian.role.bury_broken", full)
+        with running(log, conninfo) as status:
+            eventually(lambda: status.state == "waiting")
+        assert status.stored == 0
+    with running(log, conninfo) as status:
+        eventually(lambda: status.stored == 5 and settled(log))
+    (letter,) = log.read(TopicPartition("dlq.invalid_telemetry", 0), 0)
+    assert decode_dead_letter(letter).offset == 0
 
 
 def test_the_first_reading_does_not_wait_and_the_last_is_stored_at_the_end(log: Journal, conninfo: str) -> None:

@@ -82,6 +82,12 @@ class Gathering:
         """Forget everything."""
         self.runs, self.positions, self.readings, self.bytes = [], {}, 0, 0
 
+    def take(self) -> "Gathering":
+        """Return what was gathered, and gather anew."""
+        taken = Gathering(self.layout, self.kinds, self.runs, self.positions, self.readings, self.bytes)
+        self.clear()
+        return taken
+
     def flush(self) -> Made:
         """Decode everything."""
         made = Made(Flush(decode([]), [], dict(self.positions)), [], [])

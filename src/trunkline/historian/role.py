@@ -134,9 +134,9 @@ def _join(log: Log, layout: Layout, member: str, stop: threading.Event, status: 
 
 
 class _Loop:
-    """Polls and decodes here, and stores in a thread of its own: while PostgreSQL works on one flush, the next is gathered.
+    """Polls here, decodes and stores in a thread of its own: while one flush is under way, the next is gathered.
 
-    At most one flush is under way, so at most two are in memory. Everything but storing happens in the thread that calls `run`.
+    At most one flush is under way, so at most two are in memory. Everything else happens in the thread that calls `run`.
     """
 
     def __init__(
@@ -220,13 +220,11 @@ class _Loop:
         """Hand over what was gathered, once the flush before is stored: while PostgreSQL is away no more than that is polled."""
         if not self._gathering.positions:
             return
-        made = self._gathering.flush()
-        self._bury(made.broken)
         self._settle()
         if self._gathering.positions:
-            self._gathering.clear()
+            gathered = self._gathering.take()
             self._last_flush = time.monotonic()
-            self._under_way = made.flush.positions, self._hand.submit(self._store, made)
+            self._under_way = gathered.positions, self._hand.submit(self._store, gathered)
 
     def _settle(self) -> None:
         """Wait for the flush under way and take in what came of it. Raises Fenced, Misconfigured."""
@@ -254,8 +252,11 @@ class _Loop:
         self._confirmed = dict(self._writer.coverage)
         self._confirmer.changed()
 
-    def _store(self, made: Made) -> Outcome | None:
-        """Write until it is stored; None if the role was stopped before. Runs in the writer's thread."""
+    def _store(self, gathered: Gathering) -> Outcome | None:
+        """Decode, bury what is broken and write until it is stored; None if the role was stopped before. Runs in the writer's thread."""
+        made = gathered.flush()
+        if not self._bury(made.broken):
+            return None
         for wait in self._attempts():
             try:
                 return self._write(made)
@@ -279,7 +280,8 @@ class _Loop:
                 bury(self._log, self._layout, made.flush, refusal, made.blocks, made.events)
                 made.flush.refuse(refusal)
 
-    def _bury(self, broken: Sequence[Broken]) -> None:
+    def _bury(self, broken: Sequence[Broken]) -> bool:
+        """Return whether all of it lies among the dead letters."""
         for category in sorted({one.category for one in broken}):
             found = [(one.record, one.reason) for one in broken if one.category is category]
             record, reason = found[0]
@@ -291,6 +293,9 @@ class _Loop:
                     break
                 except RetryLater as error:
                     self._wait(wait, error)
+            else:
+                return False
+        return True
 
     def _attempts(self) -> "_Attempts":
         return _Attempts(self._stop)

@@ -5,6 +5,7 @@ A topic of readings one to a record has hundreds of thousands of records a secon
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import Self, overload
@@ -20,7 +21,7 @@ Headers = tuple[tuple[str, bytes], ...]
 _PLACE = itemgetter(0, 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Run:
     """Records of one partition, at least one, offsets ascending.
 
@@ -58,7 +59,7 @@ class Run:
         """Where they live."""
         return TopicPartition(self.topic, self.partition)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Size of the values."""
         return sum(map(len, self.values))

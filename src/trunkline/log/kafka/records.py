@@ -98,10 +98,11 @@ def runs_of(messages: Sequence[Message]) -> list[Run]:
 def _run(topic: str, partition: int, messages: Sequence[Message]) -> Run:
     size = len(messages)
     headers = list(map(Message.headers, messages))
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
     return Run(
         topic,
         partition,
-        np.fromiter(map(Message.offset, messages), np.int64, size),
+        np.arange(first, last + 1) if last - first == size - 1 else np.fromiter(map(Message.offset, messages), np.int64, size),
         np.fromiter(map(_MOMENT, map(Message.timestamp, messages)), np.int64, size) * 1000,
         list(map(Message.key, messages)),
         [b"" if value is None else value for value in map(Message.value, messages)],
