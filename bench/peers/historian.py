@@ -19,6 +19,7 @@ from bench.processes import cost_of
 from trunkline.config.site import HistorianConfig, LogConfig
 from trunkline.historian.role import HistorianStatus, run_historian
 from trunkline.log.opening import layout_of, open_site_log
+from trunkline.supervisor.collector import set_collector
 
 _WATCH_SECONDS: Final = 0.002
 
@@ -26,6 +27,7 @@ _WATCH_SECONDS: Final = 0.002
 def store(bootstrap: str, layout: str, partitions: int, member: str, conninfo: str, settings: HistorianConfig) -> None:
     """Store until the input ends."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    set_collector()
     config = LogConfig(
         engine="kafka",
         bootstrap=bootstrap,

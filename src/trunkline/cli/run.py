@@ -18,6 +18,7 @@ from trunkline.cli.output import fail
 from trunkline.config.loading import Site, load
 from trunkline.config.stamp import write_stamp
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater, TrunklineError
+from trunkline.supervisor.collector import set_collector
 from trunkline.supervisor.holding import follow_supervisor, hold_place
 
 app = typer.Typer(help="Run one role in the foreground.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -47,6 +48,7 @@ def _open(file: Path, role: str) -> Site:
     except Misconfigured as error:
         fail(str(error), 2)
     follow_supervisor()
+    set_collector()
     return site
 
 

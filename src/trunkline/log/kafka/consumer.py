@@ -1,9 +1,7 @@
 """One member of a group, reading, and committing alone or together with appends."""
 
-import gc
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Final, Self
@@ -268,12 +266,11 @@ class KafkaConsumer:
         try:
             messages = self._client.consume(1, wait) if wait > 0 else []
             size, read = self._take(messages), len(messages)
-            with _no_collection():
-                while read < room and size < _POLL_BYTES:
-                    messages = self._client.consume(min(_CHUNK, room - read), 0)
-                    if not messages:
-                        return
-                    size, read = size + self._take(messages), read + len(messages)
+            while read < room and size < _POLL_BYTES:
+                messages = self._client.consume(min(_CHUNK, room - read), 0)
+                if not messages:
+                    return
+                size, read = size + self._take(messages), read + len(messages)
         except KafkaException as error:
             raise self._explain(error, f"read as {self._member} of group {self._group}", self._group) from error
 
@@ -385,15 +382,3 @@ class KafkaConsumer:
         known = {at: self._from[at] for at in positions if at in self._from}
         if known:
             self._commit_positions(known)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the collector of cycles away from objects that are gone in a moment: looking at them was a sixth of reading small records."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
