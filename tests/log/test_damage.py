@@ -302,3 +302,27 @@ def test_an_interrupted_mending_is_finished(cut: tuple[Path, Truth], tmp_path: P
             beside(whole, suffix).rename(beside(damaged, suffix))
     assert check(damaged, truth) == 0
     assert not beside(damaged, ".mending").exists()
+
+
+def test_a_writer_killed_between_head_and_page_of_its_last_frame(tmp_path: Path) -> None:
+    """P-117: the head says that the transaction is over, the page is what lay there before: that page must not hide the true one."""
+    path = tmp_path / "log.db"
+    with Journal(path) as journal:
+        journal.create([Topic("a"), Topic("b")])
+        for turn in range(400):
+            journal.append_many({"a": [Record(b"x" * 40)], "b": [Record(b"%d" % turn)]})
+        snapshot = copy(path, tmp_path / "snapshot")
+    wal = beside(snapshot, "-wal")
+    content = bytearray(wal.read_bytes())
+    frames = [at for at in range(32, len(content) - 4119, 4120) if content[at + 8 : at + 16] == content[16:24]]
+    commits = [at for at in frames if content[at + 4 : at + 8] != bytes(4)]
+    assert commits[-1] == frames[-1]
+    for last in commits[-40:]:
+        torn = copy(snapshot, tmp_path / f"torn-{last}")
+        before = content[frames[0] + 24 : frames[0] + 4120]  # an older page, as after the log began anew
+        beside(torn, "-wal").write_bytes(content[: last + 24] + before)
+        with Journal(torn) as journal:
+            found = [int(value) for value in read_all(journal, TopicPartition("b", 0)).values()]
+            assert found == list(range(400 - len(commits) + commits.index(last)))
+            assert all(entry.kind == "skipped" for entry in journal.quarantined())
+        assert not list(torn.parent.glob("*.corrupt-*"))

@@ -22,6 +22,7 @@ _FRAME_HEAD: Final = struct.Struct(">6I")
 _FRAME_BYTES: Final = _FRAME_HEAD.size + PAGE_SIZE
 _MASK: Final = 0xFFFFFFFF
 
+_FILE_HEAD: Final = b"SQLite format 3\0"
 _TABLE_LEAF: Final = 0x0D
 _PAGE_HEAD: Final = struct.Struct(">BHHH")
 _U32: Final = struct.Struct(">I")
@@ -34,15 +35,20 @@ _LARGEST_ROW: Final = 1 << 30
 class Wal:
     """The write-ahead log of a database, as far as it belongs to the present generation and was committed.
 
+    SQLite writes a frame's head and its page in two calls, and the frame that ends a transaction says so in its head. So the last
+    transaction may look committed and hold a page that was never written: to SQLite, and here, it is none.
+
     Attributes:
         pages: by page number, where in the file its newest committed content lies.
-        whole: whether the chain of checksums reaches the last commit; SQLite would stop reading where it breaks, without a word.
-        torn: whether it breaks after the last commit: what a process killed while writing leaves, or damage to the very last commit.
+        frames: where the pages of all committed frames lie, oldest first.
+        whole: whether every transaction but the last is as it was written; SQLite would stop reading at the first that is not, without a word.
+        torn: whether the last transaction is not: what a process killed while writing leaves, or damage to the very last commit.
     """
 
     def __init__(self, content: bytes) -> None:
         self.content = content
         self.pages: dict[int, int] = {}
+        self.frames: list[int] = []
         self.whole = True
         self.torn = False
         if len(content) < _WAL_HEAD.size + _FRAME_BYTES:
@@ -56,7 +62,8 @@ class Wal:
 
     def _scan(self, salts: tuple[int, ...], state: tuple[int, int], order: str, *, chained: bool) -> None:
         content = self.content
-        fresh: dict[int, int] = {}
+        transaction: list[tuple[int, int]] = []
+        broken: list[tuple[int, int]] = []  # the newest transaction that has an end, but fails its checksums
         for at in range(_WAL_HEAD.size, len(content) - _FRAME_BYTES + 1, _FRAME_BYTES):
             number, size_after_commit, salt1, salt2, check1, check2 = _FRAME_HEAD.unpack_from(content, at)
             if (salt1, salt2) != salts:
@@ -66,13 +73,25 @@ class Wal:
             if chained:
                 state = _checksum(state, content[at : at + 8] + content[body : body + PAGE_SIZE], order)
                 chained = state == (check1, check2)
-            fresh[number] = body
-            if size_after_commit:
-                self.pages.update(fresh)
-                fresh.clear()
-                self.whole = chained
             self.torn = not chained
+            transaction.append((number, body))
+            if not size_after_commit:
+                continue
+            if broken:  # others were written behind it: it was whole once
+                self.whole = False
+                self._take(broken)
+            if chained:
+                self._take(transaction)
+            else:
+                broken = transaction
+            transaction = []
+        if not self.whole:
+            self._take(broken)
         self.torn = self.torn and self.whole
+
+    def _take(self, transaction: list[tuple[int, int]]) -> None:
+        self.pages.update(transaction)
+        self.frames += [body for _, body in transaction]
 
 
 def _coefficients(pairs: int) -> tuple[list[int], list[int]]:
@@ -116,7 +135,6 @@ class Pages:
         self._file = path.open("rb")
         size = path.stat().st_size
         self._main: mmap.mmap | bytes = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
-        self.count = max([size // PAGE_SIZE, *(number for number in self.wal.pages if number < 1 << 32)])
 
     def close(self) -> None:
         """Release the file."""
@@ -133,11 +151,12 @@ class Pages:
         return page if len(page) == PAGE_SIZE else b""
 
     def rows(self) -> Iterator[Row]:
-        """Yield every row, rowid and values, of every page that looks like a leaf of a table; also stale and nonsensical ones."""
-        numbers = {*range(1, min(self.count, self._size()) + 1), *self.wal.pages}
-        for number in sorted(numbers):
-            page = self.page(number)
-            start = 100 if number == 1 else 0
+        """Yield every row, rowid and values, of every page that looks like a leaf of a table; also stale and nonsensical ones.
+
+        Of a page with several versions all are looked at: the newest may be the damaged one, or another page's under a wrong number.
+        """
+        for page in self._contents():
+            start = 100 if page[:16] == _FILE_HEAD else 0
             if len(page) != PAGE_SIZE or page[start] != _TABLE_LEAF:
                 continue
             cells = _PAGE_HEAD.unpack_from(page, start)[2]
@@ -148,8 +167,11 @@ class Pages:
                 if row is not None:
                     yield row
 
-    def _size(self) -> int:
-        return len(self._main) // PAGE_SIZE
+    def _contents(self) -> Iterator[bytes]:
+        for start in range(0, len(self._main), PAGE_SIZE):
+            yield bytes(self._main[start : start + PAGE_SIZE])
+        for start in self.wal.frames:
+            yield bytes(self.wal.content[start : start + PAGE_SIZE])
 
     def _row(self, page: bytes, at: int) -> Row | None:
         try:
