@@ -41,7 +41,7 @@ class Wal:
     Attributes:
         pages: by page number, where in the file its newest committed content lies.
         frames: where the pages of all committed frames lie, oldest first.
-        whole: whether every transaction but the last is as it was written; SQLite would stop reading at the first that is not, without a word.
+        whole: whether every transaction but the last is as it was written; SQLite stops reading at the first that is not, without a word.
         torn: whether the last transaction is not: what a process killed while writing leaves, or damage to the very last commit.
     """
 
