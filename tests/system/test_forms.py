@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -9,13 +10,14 @@ import pytest
 from tests.system.support import RunningSite
 
 from trunkline.cli.wiring import conninfo, embedded_server, site_log
+from trunkline.lab.kafka import Cluster
 from trunkline.lab.ports import free_ports
 from trunkline.log.following import partitions_of
 from trunkline.log.unpack import form_of
 
 SITE = """\
 site: plant01
-log: {{layout: isa95, partitions: 2, form: {form}}}
+log: {{layout: isa95, partitions: 2, form: {form}, {engine}}}
 api: {{port: {api}}}
 gateways:
   - id: node-042
@@ -32,13 +34,23 @@ gateways:
 """
 
 
+@pytest.fixture(params=["journal", "kafka"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Settings of the log: the embedded one, and a broker of its own."""
+    if request.param == "journal":
+        yield "engine: journal"
+        return
+    with Cluster(tmp_path / "kafka") as cluster:
+        yield f"engine: kafka, bootstrap: '{cluster.bootstrap}', insecure: true, profile: development"
+
+
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("form", ["single", "json"])
-def test_a_site_of_single_records(tmp_path: Path, form: str) -> None:
+def test_a_site_of_single_records(tmp_path: Path, form: str, engine: str) -> None:
     """P-8, P-72, PD-11: raw and clean topics hold the form; all is stored, what is refused is accounted for, and the ledger balances."""
     api, admin = free_ports(2)
     file = tmp_path / "site.yaml"
-    file.write_text(SITE.format(form=form, api=api, admin=admin))
+    file.write_text(SITE.format(form=form, api=api, admin=admin, engine=engine))
     with RunningSite(file).start("--for", "4", "--json") as plant:
         code, output = plant.finish()
         site = plant.site
