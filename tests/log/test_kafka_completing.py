@@ -5,6 +5,7 @@ that is over, and no marker ever comes for them. `test_kafka_faults.py` lets a b
 """
 
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,3 +172,31 @@ def test_a_broker_that_was_away_makes_a_holder_take_its_name_over(tmp_path: Path
         assert last_of(cluster, "held").epoch > epoch + 1
         with KafkaLog(config_of(cluster.bootstrap)) as log:
             assert [record.value for record in everything(log, "out")[0]] == [b"1", b"2"]
+
+
+def test_a_broker_that_stays_away_is_no_reason_to_take_the_name_over_again(tmp_path: Path) -> None:
+    """PD-20: with one of three brokers lost, transactions go on under the same holder once that is known."""
+    with Cluster(tmp_path / "kafka", nodes=3) as cluster:
+        with KafkaLog(config_of(cluster.bootstrap).model_copy(update={"profile": "production"})) as log:
+            log.create([Topic("out")])
+        held = transactor(cluster, "held")
+        for node in (1, 2, 3):
+            held.write([Outgoing("out", 0, Record(b"%d" % node))], {})
+        cluster.kill(2)
+        with KafkaLog(config_of(cluster.bootstrap)) as log:
+
+            def written() -> bool:
+                try:
+                    held.write([Outgoing("out", 0, Record(b"x"))], {})
+                except Interrupted:
+                    return False
+                return True
+
+            eventually(written)
+            eventually(lambda: written() and held.opened and written())
+            holder = held.open()
+            for _ in range(10):
+                assert written()
+                time.sleep(0.2)  # the client tries the broker again meanwhile
+            assert held.open() is holder
+            assert [record.value for record in everything(log, "out")[0]][:3] == [b"1", b"2", b"3"]

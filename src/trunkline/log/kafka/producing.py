@@ -21,6 +21,8 @@ BATCH_BYTES: Final = 900_000
 _QUEUE_FULL_SECONDS: Final = 0.01
 #: An abort may take this long beyond a call's time: without it the producer has to be made anew.
 _ABORT_SECONDS: Final = 1.0
+#: The client's words for a connection that was lost, not one that could not be made.
+_WAS_UP: Final = "in state UP"
 #: How often a partition without a leader is looked at again.
 _LEADER_SECONDS: Final = 0.1
 
@@ -135,7 +137,7 @@ class Transactor:
 
     @property
     def opened(self) -> bool:
-        """Whether this client holds the transactional id, as far as it knows, and every broker stayed since."""
+        """Whether this client holds the transactional id, as far as it knows, and kept its connections since."""
         if self._producer is not None:
             self._producer.poll(0)
         if self._shaken:
@@ -202,8 +204,8 @@ class Transactor:
             producer.purge()
 
     def _told(self, error: KafkaError) -> None:
-        """Take note of what the client tells beside its calls."""
-        self._shaken |= error.code() in AWAY
+        """Take note of what the client tells beside its calls. That a broker stays away which it was not connected to, says nothing new."""
+        self._shaken |= error.code() in AWAY and (error.code() == KafkaError._ALL_BROKERS_DOWN or _WAS_UP in str(error.str()))  # noqa: SLF001
         self._connection.notice(error)
 
     def _await_leaders(self, producer: Producer, deadline: float) -> None:
