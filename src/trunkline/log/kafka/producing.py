@@ -21,8 +21,6 @@ BATCH_BYTES: Final = 900_000
 _QUEUE_FULL_SECONDS: Final = 0.01
 #: An abort may take this long beyond a call's time: without it the producer has to be made anew.
 _ABORT_SECONDS: Final = 1.0
-#: The client's words for a connection that was lost, not one that could not be made.
-_WAS_UP: Final = "in state UP"
 #: How often a partition without a leader is looked at again.
 _LEADER_SECONDS: Final = 0.1
 
@@ -204,8 +202,8 @@ class Transactor:
             producer.purge()
 
     def _told(self, error: KafkaError) -> None:
-        """Take note of what the client tells beside its calls. That a broker stays away which it was not connected to, says nothing new."""
-        self._shaken |= error.code() in AWAY and (error.code() == KafkaError._ALL_BROKERS_DOWN or _WAS_UP in str(error.str()))  # noqa: SLF001
+        """Take note of what the client tells beside its calls: it tries again only brokers that it needs."""
+        self._shaken |= error.code() in AWAY
         self._connection.notice(error)
 
     def _await_leaders(self, producer: Producer, deadline: float) -> None:
