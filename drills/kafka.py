@@ -27,8 +27,8 @@ from trunkline.ledger.balance import unbalanced
 Sabotage = Literal["positions-before-data", "no-fencing"]
 
 #: 239 units of seven tags every 335 ms: about 5,000 readings a second.
-FULL: Final = {"units": 239, "period_ms": 335, "kills": 300, "pause": 3.0, "zombies": 5}
-SHORT: Final = {"units": 24, "period_ms": 335, "kills": 12, "pause": 1.0, "zombies": 1}
+FULL: Final = {"units": 239, "period_ms": 335, "kills": 300, "pause": 3.0, "zombies": 5, "readings": 5_000_000}
+SHORT: Final = {"units": 24, "period_ms": 335, "kills": 12, "pause": 1.0, "zombies": 1, "readings": 0}
 SMALL: Final = {"units": 24, "period_ms": 335}
 _BROKERS: Final = 3
 _START_SECONDS: Final = 120.0
@@ -44,7 +44,7 @@ def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:
         for point in points.POINTS:
             nemesis.kill_at(point)
         zombies = sum(nemesis.replace_while_hanging() for _ in range(int(size["zombies"])))
-        nemesis.rage(int(size["kills"]), float(size["pause"]))
+        nemesis.rage(int(size["kills"]), float(size["pause"]), int(size["readings"]))
         result, fine = _compared(plant, nemesis.longest_hang)
     return {
         "drill": "kafka",
