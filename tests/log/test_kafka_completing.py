@@ -4,6 +4,7 @@ The state that KAFKA-20734 leaves is made on purpose here: a broker that does no
 that is over, and no marker ever comes for them. `test_kafka_faults.py` lets a broker make it by itself.
 """
 
+import socket
 import struct
 import time
 from collections.abc import Iterator
@@ -154,6 +155,20 @@ def test_nothing_to_complete(trusting: Cluster) -> None:
     Completion({"bootstrap.servers": trusting.bootstrap}, "never", "", 10.0).run([OUT])
     with pytest.raises(KafkaException, match="coordinator of never cannot be asked"):
         Completion({"bootstrap.servers": "127.0.0.1:1"}, "never", "", 0.2).run([OUT])
+
+
+def test_a_broker_that_hangs_does_not_keep_others_from_answering(trusting: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PD-20: the first address takes connections and says nothing."""
+    monkeypatch.setattr("trunkline.log.kafka.completing._ANSWER_SECONDS", 0.3)
+    with KafkaLog(config_of(trusting.bootstrap)) as log:
+        before = copied(log)
+        transactor(trusting, "patient").write([Outgoing("out", 0, Record(b"x"))], {})
+        leave_positions_pending(trusting, "patient", 5)
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            addresses = f"127.0.0.1:{deaf.getsockname()[1]},{trusting.bootstrap}"
+            Completion({"bootstrap.servers": addresses}, "patient.one", "patient", 20.0).run([OUT])
+        assert log.committed("patient") == {IN: 5}
+        assert copied(log) == before + 1
 
 
 def test_a_broker_that_was_away_makes_a_holder_take_its_name_over(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple, TypeVar
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
+from trunkline.config.kafka import addresses
 from trunkline.log.kafka.wire import BrokerConnection, Reader, WireError, compact, compact_array
 from trunkline.log.port import TopicPartition
 
@@ -47,6 +48,8 @@ _GONE: Final = frozenset({14, 15, 16})
 #: A partition is about to be known again; the coordinator is still busy with what it was asked before.
 _BUSY: Final = frozenset({3, 51})
 _PAUSE_SECONDS: Final = 0.01
+#: Longest wait for a broker: one that hangs must not use up the time in which others would answer.
+_ANSWER_SECONDS: Final = 4.0
 
 
 class _Last(NamedTuple):
@@ -143,10 +146,9 @@ class Completion:
     def _find(self) -> BrokerConnection:
         """Return a connection to the coordinator, once the group has one as well. Raises WireError, KafkaException."""
         problem = WireError("no broker answers")
-        for address in str(self._settings["bootstrap.servers"]).split(","):
-            host, _, port = address.strip().rpartition(":")
+        for host, port in addresses(str(self._settings["bootstrap.servers"])):
             try:
-                with self._connect(host.strip("[]"), int(port)) as broker:
+                with self._connect(host, port) as broker:
                     if self._group:
                         _place(broker, self._group, _OF_GROUP)
                     found = _place(broker, self._id, _OF_TRANSACTION)
@@ -156,7 +158,8 @@ class Completion:
         raise problem
 
     def _connect(self, host: str, port: int) -> BrokerConnection:
-        return BrokerConnection(host, port, self._settings, max(_PAUSE_SECONDS, self._deadline - time.monotonic()))
+        left = max(_PAUSE_SECONDS, self._deadline - time.monotonic())
+        return BrokerConnection(host, port, self._settings, min(_ANSWER_SECONDS, left))
 
     def _hang_up(self) -> None:
         coordinator, self._coordinator = self._coordinator, None
