@@ -29,10 +29,10 @@ CONNECT_TOPIC: Final = "peer.connect"
 LONG: Final = 2 * READINGS
 
 BLOCKS: Final = Load("blocks", {"telemetry.clean": readings.blocks, JSON_TOPIC: topics.plain_json}, LONG)
-#: Beside peers that take a minute for them.
-SLOW_PEERS: Final = Load(
-    "peers", {"telemetry.clean": readings.blocks, JSON_TOPIC: topics.plain_json, CONNECT_TOPIC: topics.connect_json}, READINGS
-)
+#: Beside a peer whose own start takes seconds.
+CONNECT: Final = Load("connect", {"telemetry.clean": readings.blocks, CONNECT_TOPIC: topics.connect_json}, LONG, order=None)
+#: Beside a peer that takes a minute for them.
+SCRIPT: Final = Load("script", {"telemetry.clean": readings.blocks, JSON_TOPIC: topics.plain_json}, READINGS)
 SINGLES: Final = Load("singles", {"telemetry.clean": forms.singles}, LONG, order="telemetry.clean")
 POISONED: Final = Load("poisoned", {"telemetry.clean": forms.poisoned_singles}, LONG, order=None)
 ENVELOPES: Final = Load("envelopes", {"scada.l3.telemetry.other": forms.envelopes}, READINGS // 4, order="scada.l3.telemetry.other")
@@ -123,8 +123,8 @@ FIGURES: Final[dict[str, Figure]] = {
         BLOCKS, 2, ("psql-copy", copy), 0.9, f"blocks of {readings.BLOCK} readings, kept as segments and as narrow rows", rows=True
     ),
     "path.kafka.isa95": Figure(ENVELOPES, 1, None, 100.0, "isa95 envelopes, JSON", "isa95", SINGLE_SECONDS),
-    "path.kafka.debezium": Figure(SLOW_PEERS, 1, ("debezium-jdbc", debezium), 12.0, f"blocks of {readings.BLOCK} readings"),
-    "path.kafka.tutorial": Figure(SLOW_PEERS, 1, ("tutorial", script), 20.0, f"blocks of {readings.BLOCK} readings"),
+    "path.kafka.debezium": Figure(CONNECT, 1, ("debezium-jdbc", debezium), 12.0, f"blocks of {readings.BLOCK} readings"),
+    "path.kafka.tutorial": Figure(SCRIPT, 1, ("tutorial", script), 20.0, f"blocks of {readings.BLOCK} readings"),
 }
 
 

@@ -26,6 +26,7 @@ from drills.stage import say
 from drills.told import compare, digest, told_by
 from trunkline.cli.wiring import account, conninfo, site_log
 from trunkline.ledger.balance import unbalanced
+from trunkline.log.following import partitions_of
 from trunkline.log.opening import layout_of
 from trunkline.log.port import Positions
 from trunkline.model.errors import Misconfigured, RetryLater
@@ -119,7 +120,8 @@ def _drill(name: str, size: dict[str, int], seed: int, keep: str | None, *, sabo
         found = compare(told_by(written), conninfo(on.site))
         with site_log(on.site) as log:
             turned = inversions(log, clean)
-            strange = sum(end for _, end in log.bounds(layout.topic(Category.EVENT, "clean")).values())
+            # records, not offsets: members end a transaction in every output when they start
+            strange = sum(len(log.read(at, first)) for at, (first, _) in partitions_of(log, layout.topic(Category.EVENT, "clean")).items())
         balance = account(on.site)
         same = None if sabotage else _same_as_single(on)
     for example in (*found.examples, *unbalanced(balance)[:5]):

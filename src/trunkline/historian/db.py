@@ -13,11 +13,14 @@ SCHEMA: Final = "historian"
 #: µs between 1970-01-01 and PostgreSQL's epoch, 2000-01-01: its binary timestamps count from there.
 PG_EPOCH: Final = 946_684_800_000_000
 
+#: A process that hangs in a transaction holds locks that others need: then the server ends it. Far beyond what any of ours computes in one.
+IDLE_SECONDS: Final = 15.0
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def connect(conninfo: str, *, autocommit: bool = False, statement_timeout: float | None = None, name: str = "trunkline") -> Connection:
-    """Open a connection that sees the historian's tables, in UTC.
+    """Open a connection that sees the historian's tables, in UTC; the server ends one that leaves a transaction idle.
 
     Args:
         conninfo: PostgreSQL connection string.
@@ -32,7 +35,11 @@ def connect(conninfo: str, *, autocommit: bool = False, statement_timeout: float
     with translated():
         connection = psycopg.connect(conninfo, autocommit=True, connect_timeout=10, application_name=name)
         timeout = 0 if statement_timeout is None else max(1, round(statement_timeout * 1000))
-        connection.execute(f"SET search_path = {SCHEMA}, public; SET timezone = 'UTC'; SET statement_timeout = {timeout}")
+        idle = round(IDLE_SECONDS * 1000)
+        connection.execute(
+            f"SET search_path = {SCHEMA}, public; SET timezone = 'UTC'; SET statement_timeout = {timeout}; "
+            f"SET idle_in_transaction_session_timeout = {idle}"
+        )
         connection.autocommit = autocommit
         return connection
 
@@ -57,7 +64,7 @@ def meaning_of(error: psycopg.Error) -> TrunklineError | None:
             return Misconfigured(text)
         case errors.InsufficientPrivilege() | errors.UndefinedTable() | errors.UndefinedFunction() | errors.InvalidSchemaName():
             return Misconfigured(f"{text} (was 'trunkline migrate' run, and does this role have its rights?)")
-        case errors.ReadOnlySqlTransaction():
+        case errors.ReadOnlySqlTransaction() | errors.IdleInTransactionSessionTimeout():
             return RetryLater(text)
         # out of connections, disk full, shut down, dead-locked, timed out: all of them pass
         case psycopg.OperationalError() if error.sqlstate is not None:
