@@ -21,6 +21,8 @@ BATCH_BYTES: Final = 900_000
 _QUEUE_FULL_SECONDS: Final = 0.01
 #: An abort may take this long beyond a call's time: without it the producer has to be made anew.
 _ABORT_SECONDS: Final = 1.0
+#: Something else failed while the call was under way (a partition may not be written to): called again, it says what.
+_OTHER_FAULT: Final = KafkaError._STATE  # noqa: SLF001 - how the client spells its own errors
 #: How often a partition without a leader is looked at again.
 _LEADER_SECONDS: Final = 0.1
 
@@ -253,7 +255,12 @@ def _send_positions(producer: Producer, positions: Mapping[TopicPartition, int],
     """Make positions of the member's group part of the transaction. Raises KafkaException, LeftBehind."""
     offsets = [ClientPartition(at.topic, at.partition, offset) for at, offset in positions.items()]
     metadata = member.consumer_group_metadata()
-    _until(deadline, lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait))
+    try:
+        _until(deadline, lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait))
+    except KafkaException as error:
+        if code_of(error).code() != _OTHER_FAULT:
+            raise
+        _until(deadline, lambda wait: producer.send_offsets_to_transaction(offsets, metadata, wait))
 
 
 def _produce(
