@@ -46,9 +46,9 @@ class Nemesis:
         self.hangs: Counter[str] = Counter()
         self.points: Counter[str] = Counter()
 
-    def rage(self, kills: int, pause: float, readings: int = 0) -> None:
-        """Kill so often at least, and until so many readings are stored, and let processes hang in between."""
-        while self.kills.total() < kills or self._plant.stored_readings() < readings:
+    def rage(self, kills: int, pause: float, readings: int) -> None:
+        """Kill so often, and on until so many readings are stored but not twice as often; let processes hang in between."""
+        while (done := self.kills.total()) < kills or (done < 2 * kills and self._plant.stored_readings() < readings):
             self._plant.tend(self._chance.uniform(0.2, 2 * pause - 0.2))
             self._wake(all_of_them=False)
             victim = self._chance.choice(VICTIMS)

@@ -3,6 +3,8 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import starmap
+from operator import itemgetter
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
@@ -25,6 +27,7 @@ _ABORT_SECONDS: Final = 1.0
 _OTHER_FAULT: Final = KafkaError._STATE  # noqa: SLF001 - how the client spells its own errors
 #: How often a partition without a leader is looked at again.
 _LEADER_SECONDS: Final = 0.1
+_PLACE: Final = itemgetter(0, 1)
 
 
 class Interrupted(Exception):
@@ -138,16 +141,12 @@ class Transactor:
     @property
     def opened(self) -> bool:
         """Whether this client holds the transactional id, as far as it knows, and kept its connections since."""
-        if self._producer is not None:
-            self._producer.poll(0)
-        if self._shaken:
-            self.close()
-        return self._producer is not None
+        return self._kept() is not None
 
     def open(self) -> Producer:
         """Take the transactional id over: what was confirmed is completed, what was open is undone. Raises KafkaException."""
-        if self.opened and self._producer is not None:
-            return self._producer
+        if (kept := self._kept()) is not None:
+            return kept
         deadline = time.monotonic() + self._connection.timeout
         producer = Producer(self._settings)
         if self._outputs:
@@ -177,7 +176,7 @@ class Transactor:
 
         try:
             producer.begin_transaction()
-            self._outputs.update(TopicPartition(one.topic, one.partition) for one in records)
+            self._outputs.update(starmap(TopicPartition, set(map(_PLACE, records))))
             for one in records:
                 _produce(producer, one, deadline, delivered)
             if member is not None:
@@ -202,6 +201,14 @@ class Transactor:
         self._shaken = False
         if producer is not None:
             producer.purge()
+
+    def _kept(self) -> Producer | None:
+        """Return the client that holds the id, unless it lost a connection meanwhile."""
+        if self._producer is not None:
+            self._producer.poll(0)
+        if self._shaken:
+            self.close()
+        return self._producer
 
     def _told(self, error: KafkaError) -> None:
         """Take note of what the client tells beside its calls: it tries again only brokers that it needs."""
