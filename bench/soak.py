@@ -23,9 +23,9 @@ from bench.limits import slope
 from bench.plants import lab_document, write_site
 from bench.processes import MEGABYTE, Cost, total, tree
 from drills.stage import Stage
-from trunkline.cli.wiring import embedded_server
 from trunkline.config.loading import Site
 from trunkline.ledger.balance import Balance, unbalanced
+from trunkline.supervisor.wiring import embedded_server
 
 #: Megabytes an hour that no role may grow by: 20 MB/h at 1,000 readings a second is under 6 bytes a reading.
 LIMIT: Final = 20.0

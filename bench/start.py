@@ -22,10 +22,10 @@ from bench.harness import SHORT
 from bench.limits import at_most
 from bench.plants import lab_document, role_command, write_site
 from bench.processes import total, tree
-from trunkline.cli.wiring import embedded_server
 from trunkline.config.loading import Site
 from trunkline.supervisor.status import read_status
 from trunkline.supervisor.supervisor import run_directory
+from trunkline.supervisor.wiring import embedded_server
 
 UNITS: Final = 10
 RUNS: Final = 1 if SHORT else 5

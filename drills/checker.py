@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import fastavro
 
-from trunkline.cli.wiring import site_log
 from trunkline.config.loading import Site
 from trunkline.historian.reader import Reader
 from trunkline.lab.truth import Acknowledged, Sample, read_truth
@@ -34,6 +33,7 @@ from trunkline.model import times
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Category, Kind, Value
 from trunkline.processing.deadletter import ORIGINAL
+from trunkline.supervisor.wiring import site_log
 
 _PAGE = 500
 _EVERYTHING = 100_000_000

@@ -21,7 +21,6 @@ from confluent_kafka.admin import AdminClient
 
 from bench.peers import readings as making
 from drills.stage import Stage, say
-from trunkline.cli.wiring import conninfo, embedded_server, site_log
 from trunkline.config.loading import Site, load
 from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
 from trunkline.historian.reader import Reader
@@ -36,6 +35,7 @@ from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.reading import Category
 from trunkline.supervisor.process import RoleProcess
 from trunkline.supervisor.supervisor import role_commands
+from trunkline.supervisor.wiring import conninfo, embedded_server, site_log
 
 PARTITIONS: Final = 10
 GATEWAY: Final = "drill"

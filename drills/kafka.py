@@ -21,8 +21,8 @@ from drills.checker import check, figures
 from drills.nemesis import Nemesis, broker_processes
 from drills.sabotage import GAP_FILE
 from drills.stage import Stage, say, stage
-from trunkline.cli.wiring import conninfo
 from trunkline.ledger.balance import unbalanced
+from trunkline.supervisor.wiring import conninfo
 
 Sabotage = Literal["positions-before-data", "no-fencing"]
 

@@ -13,8 +13,8 @@ from typing import Any
 from drills.checker import check, figures
 from drills.sabotage import GAP_FILE
 from drills.stage import Stage, say, stage
-from trunkline.cli.wiring import conninfo, embedded_server
 from trunkline.ledger.balance import unbalanced
+from trunkline.supervisor.wiring import conninfo, embedded_server
 
 #: 239 units of seven tags every 335 ms: about 5,000 readings a second.
 FULL = {"units": 239, "period_ms": 335, "kills": 200, "pause": 1.5}

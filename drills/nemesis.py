@@ -16,7 +16,7 @@ import psutil
 
 from drills import points
 from drills.stage import Stage, say
-from trunkline.cli.wiring import embedded_server
+from trunkline.supervisor.wiring import embedded_server
 
 #: Kinds of victims, as the drill counts them. The gateway is the forwarder, the worker the validation step.
 VICTIMS: Final = ("broker", "gateway", "worker", "historian", "database")

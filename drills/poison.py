@@ -25,7 +25,6 @@ from drills.flow import PARTITIONS, Flow, Writer, flow
 from drills.stage import say
 from drills.told import Told, compare, told_by
 from trunkline.cli.status import records_behind
-from trunkline.cli.wiring import account, conninfo, site_log
 from trunkline.ledger.balance import unbalanced
 from trunkline.log.codec.schemas import PARSED, SINGLE_ID, frame
 from trunkline.log.opening import layout_of
@@ -36,6 +35,7 @@ from trunkline.model.errors import RetryLater
 from trunkline.model.reading import Category
 from trunkline.processing.deadletter import FORM, ORIGINAL, decode_dead_letter
 from trunkline.processing.validate.step import ValidateStep
+from trunkline.supervisor.wiring import account, conninfo, site_log
 
 #: Records a second at most, records before the first broken one, and broken or refused ones after them.
 FULL: Final = {"rate": 1_500, "clean": 45_000, "poison": 270}

@@ -24,13 +24,13 @@ from drills.checker import inversions
 from drills.flow import PARTITIONS, Flow, Writer, flow, positions
 from drills.stage import say
 from drills.told import compare, digest, told_by
-from trunkline.cli.wiring import account, conninfo, site_log
 from trunkline.ledger.balance import unbalanced
 from trunkline.log.following import partitions_of
 from trunkline.log.opening import layout_of
 from trunkline.log.port import Positions
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.reading import Category
+from trunkline.supervisor.wiring import account, conninfo, site_log
 
 #: Readings at most, readings a second, rounds of 1, 5 and 1 members, kills at random in each.
 FULL: Final = {"readings": 6_000_000, "rate": 20_000, "rounds": 3, "kills": 15}

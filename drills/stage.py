@@ -13,7 +13,6 @@ import psycopg
 from trunkline.cli.kafka_role import prepare
 from trunkline.cli.status import gateway_statuses
 from trunkline.cli.up import drain
-from trunkline.cli.wiring import conninfo, site_log
 from trunkline.config.loading import Site, load
 from trunkline.config.site import LabConfig
 from trunkline.lab.kafka.ports import lasting_ports
@@ -24,6 +23,7 @@ from trunkline.log.opening import layout_of
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.supervisor.supervisor import Supervisor
+from trunkline.supervisor.wiring import conninfo, site_log
 
 TRUTH = "truth.jsonl"
 #: Between two looks that cost something: connections to brokers or the database.

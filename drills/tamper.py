@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from drills.stage import say, stage
-from trunkline.cli.wiring import conninfo
+from trunkline.supervisor.wiring import conninfo
 
 
 def run(*, seed: int, short: bool, keep: str | None) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from tests.cli.support import trunkline
 from tests.log.readings import envelope
 
 from trunkline.cli.kafka_cluster import secure
-from trunkline.cli.wiring import site_log
 from trunkline.config.loading import load
 from trunkline.lab.kafka import Cluster
 from trunkline.log.codec.events import encode_event
@@ -24,6 +23,7 @@ from trunkline.log.port import Record, TopicPartition
 from trunkline.model.events import Alarm, AlarmSeverity
 from trunkline.model.identity import uuid7
 from trunkline.model.reading import Category, Kind, Reading
+from trunkline.supervisor.wiring import site_log
 
 FLOW: Final = "PLANT01.AREA02.UNIT_05.FLOW_RATE"
 LEVEL: Final = "PLANT01.AREA02.UNIT_05.LEVEL"

@@ -14,7 +14,6 @@ from typing import Any, Self, TypeVar
 
 import psutil
 
-from trunkline.cli.wiring import account, embedded_server, site_log
 from trunkline.config.loading import Site, load
 from trunkline.historian.account import settled
 from trunkline.lab.ports import free_ports
@@ -22,6 +21,7 @@ from trunkline.ledger.balance import Balance
 from trunkline.log.opening import layout_of
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.supervisor.status import RoleStatus, read_status
+from trunkline.supervisor.wiring import account, embedded_server, site_log
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ import pytest
 from tests.cli.support import trunkline
 from tests.system.support import RunningSite, until
 
-from trunkline.cli.wiring import historian_reader
 from trunkline.config.site import BufferConfig, LabConfig, LogConfig, ValidationConfig
 from trunkline.gateway.conditioning import Conditioner
 from trunkline.gateway.edge import EdgeWriter
@@ -30,6 +29,7 @@ from trunkline.processing.validate import ValidateStep
 from trunkline.sources.port import SourceContext
 from trunkline.sources.simulated.config import SimulatedConfig, SimulatedTagConfig
 from trunkline.sources.simulated.source import SimulatedSource
+from trunkline.supervisor.wiring import historian_reader
 
 LOG = LogConfig(partitions=1)
 LAYOUT = layout_of(LOG)

@@ -17,7 +17,6 @@ from tests.cli.support import trunkline
 from tests.system.disks import read_only, small_disk
 from tests.system.support import PATIENCE, TRUNKLINE, RunningSite, until, write_simulated_site
 
-from trunkline.cli.wiring import account
 from trunkline.config.loading import load
 from trunkline.gateway.edge import edge_counts
 from trunkline.lab.ports import free_ports
@@ -27,6 +26,7 @@ from trunkline.log.opening import layout_of, open_edge_journal, open_site_journa
 from trunkline.log.port import TopicPartition
 from trunkline.model.reading import Category
 from trunkline.sources.mqtt.tests.broker import Broker, Device
+from trunkline.supervisor.wiring import account
 
 MQTT = """\
 site: test

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from tests.system.support import RunningSite
 
-from trunkline.cli.wiring import conninfo, embedded_server, site_log
 from trunkline.lab.kafka import Cluster
 from trunkline.lab.ports import free_ports
 from trunkline.log.following import partitions_of
 from trunkline.log.unpack import form_of
+from trunkline.supervisor.wiring import conninfo, embedded_server, site_log
 
 SITE = """\
 site: plant01

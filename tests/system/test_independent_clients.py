@@ -13,12 +13,12 @@ from confluent_kafka import KafkaError, Message, Producer
 from tests.system.support import RunningSite, command, until
 
 from trunkline.cli.kafka_cluster import secure
-from trunkline.cli.wiring import conninfo
 from trunkline.config.secrets import SecretStore
 from trunkline.lab.kafka import Cluster, Jars, Scram, write_client_settings
 from trunkline.lab.ports import free_ports
 from trunkline.model import times
 from trunkline.model.identity import uuid7
+from trunkline.supervisor.wiring import conninfo
 
 RAW: Final = "scada.l2.telemetry.flow"
 PRESSURE: Final = "scada.l3.telemetry.pressure"

@@ -12,12 +12,12 @@ import pytest
 from tests.cli.support import trunkline
 from tests.system.support import RunningSite, until
 
-from trunkline.cli.wiring import account, conninfo, embedded_server, historian_reader
 from trunkline.historian.readings import Raw
 from trunkline.lab.ports import free_ports
 from trunkline.model import times
 from trunkline.model.quality import Quality
 from trunkline.sources.mqtt.tests.broker import Broker, Device
+from trunkline.supervisor.wiring import account, conninfo, embedded_server, historian_reader
 
 SITE = """\
 site: test

@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from trunkline.cli.output import emit, fail, people, plain
-from trunkline.cli.wiring import site_log
 from trunkline.config.loading import load
 from trunkline.log.opening import layout_of
 from trunkline.log.port import TopicPartition
@@ -17,6 +16,7 @@ from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.processing.deadletter import ORIGINAL
 from trunkline.processing.replay import Letter, find_letter, read_letters
 from trunkline.processing.replay import replay as replay_letters
+from trunkline.supervisor.wiring import site_log
 
 app = typer.Typer(help="Records that could not be accepted.", no_args_is_help=True)
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from trunkline.cli import logs
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.config.loading import Site, load
 from trunkline.config.tags import SourceConfig
@@ -17,6 +16,7 @@ from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.reading import Reading
 from trunkline.sources.port import Source, SourceContext, plugin
+from trunkline.supervisor import logs
 from trunkline.supervisor.doctor import examine
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object per line, then a summary")]

@@ -9,11 +9,11 @@ import typer
 from rich.table import Table
 
 from trunkline.cli.output import emit, fail, people, plain
-from trunkline.cli.wiring import account
 from trunkline.config.loading import load
 from trunkline.ledger.balance import Balance, Row, unbalanced
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.supervisor.wiring import account
 
 _AGAIN_SECONDS: Final = 0.5
 _COLUMNS: Final = ("read", "waiting", "forwarded", "dropped", "in_transit", "stored", "rejected", "deduplicated", "missing", "surplus")

@@ -7,6 +7,7 @@ from trunkline.cli import run
 from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
 from trunkline.cli.doctor import doctor, probe
+from trunkline.cli.drill import app as drill_app
 from trunkline.cli.kafka import app as kafka_app
 from trunkline.cli.kafka_edge import app as edge_app
 from trunkline.cli.ledger import ledger
@@ -36,6 +37,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(pki_app, name="pki")
+app.add_typer(drill_app, name="drill")
 app.add_typer(lab_app, name="lab", help="Simulated plants, faults on demand, ground truth.")
 kafka_app.add_typer(edge_app, name="edge")
 app.add_typer(kafka_app, name="kafka")

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from trunkline.cli.output import fail, people
-from trunkline.cli.wiring import conninfo
 from trunkline.config.loading import load
 from trunkline.historian.migrate import check_version
 from trunkline.historian.migrate import migrate as apply_migrations
 from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.supervisor.wiring import conninfo
 
 
 def migrate(

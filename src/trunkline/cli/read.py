@@ -16,13 +16,13 @@ from rich.table import Table
 
 from trunkline.cli.moment import moment
 from trunkline.cli.output import fail, people, plain
-from trunkline.cli.wiring import historian_reader
 from trunkline.config.loading import load
 from trunkline.historian.reader import UnknownTag
 from trunkline.historian.readings import Chart, Raw
 from trunkline.model import quality as q
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.model.reading import Kind
+from trunkline.supervisor.wiring import historian_reader
 
 _STAMP = pa.timestamp("us", tz="UTC")
 _SHOWN = 200

@@ -13,11 +13,11 @@ from typing import IO, Annotated, Final
 import structlog
 import typer
 
-from trunkline.cli import logs
 from trunkline.cli.output import fail
 from trunkline.config.loading import Site, load
 from trunkline.config.stamp import write_stamp
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater, TrunklineError
+from trunkline.supervisor import logs
 from trunkline.supervisor.collector import set_collector
 from trunkline.supervisor.holding import follow_supervisor, hold_place
 
@@ -193,11 +193,11 @@ def database(file: SiteFile) -> None:
 def historian(file: SiteFile, member: Member = "historian-0") -> None:
     """Store what validation let through; several members share the partitions."""
     site = _open(file, f"historian:{_named(member)}")
-    from trunkline.cli.wiring import conninfo, series_registry  # noqa: PLC0415
     from trunkline.historian.migrate import migrate  # noqa: PLC0415
     from trunkline.historian.role import run_historian  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
     from trunkline.log.port import Log  # noqa: PLC0415
+    from trunkline.supervisor.wiring import conninfo, series_registry  # noqa: PLC0415
 
     stop = stop_event()
     address = conninfo(site)
@@ -220,7 +220,7 @@ def api(file: SiteFile) -> None:
     """Serve REST, WebSocket and the page."""
     site = _open(file, "api")
     from trunkline.api.serve import run_api  # noqa: PLC0415
-    from trunkline.cli.wiring import conninfo  # noqa: PLC0415
+    from trunkline.supervisor.wiring import conninfo  # noqa: PLC0415
 
     try:
         run_api(site, conninfo(site))

@@ -9,7 +9,6 @@ from rich.table import Table
 
 from trunkline.cli.kafka_health import kafka_away, kafka_health, show_kafka
 from trunkline.cli.output import emit, fail, people, plain
-from trunkline.cli.wiring import historian_reader, site_log
 from trunkline.config.loading import Site, load
 from trunkline.gateway.damage import lost_ranges
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Outbox
@@ -23,6 +22,7 @@ from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
 from trunkline.supervisor.status import read_status, supervised
 from trunkline.supervisor.supervisor import run_directory
+from trunkline.supervisor.wiring import historian_reader, site_log
 
 #: Gateways report every two seconds.
 _REPORT_AGE: Final = 20 * times.SECOND

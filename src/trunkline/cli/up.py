@@ -10,11 +10,11 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from trunkline.cli import logs
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.config.loading import Site, load
 from trunkline.ledger.balance import Balance, unbalanced
 from trunkline.model.errors import Misconfigured, RetryLater, TrunklineError
+from trunkline.supervisor import logs
 from trunkline.supervisor.supervisor import Supervisor
 
 app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False)
@@ -142,9 +142,9 @@ def _screen(site: Site, supervisor: Supervisor) -> Table:
 
 def drain(site: Site, supervisor: Supervisor, tell: Callable[[str], None]) -> Balance:
     """Stop what produces, wait until everything under way is settled, and return the ledger; consumers still run."""
-    from trunkline.cli.wiring import account, site_log  # noqa: PLC0415 - the first reading need not wait for the database's libraries
     from trunkline.historian.account import settled  # noqa: PLC0415 - see above
     from trunkline.log.opening import layout_of  # noqa: PLC0415 - see above
+    from trunkline.supervisor.wiring import account, site_log  # noqa: PLC0415 - the first reading need not wait for the database's libraries
 
     tell("stopping the sources, then waiting until everything under way is stored")
     supervisor.stop([name for name in supervisor.roles if name == "lab" or name.startswith("gateway:")])

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,17 +47,23 @@ class Gateway:
         log_config: how the site log is reached and laid out.
         data_dir: the site's data directory.
         secrets: resolves secret references.
+        open_site: opens the site log; by default as `log_config` says.
     """
 
     def __init__(
-        self, config: GatewayConfig, sources: Sequence[SourceConfig], log_config: LogConfig, data_dir: Path, secrets: SecretStore
+        self,
+        config: GatewayConfig,
+        sources: Sequence[SourceConfig],
+        log_config: LogConfig,
+        data_dir: Path,
+        secrets: SecretStore,
+        open_site: Callable[[], Log] | None = None,
     ) -> None:
         self._config = config
         layout = layout_of(log_config)
         self._journal = open_edge_journal(log_config, data_dir, config.id)
 
-        def site() -> Log:
-            return open_site_log(log_config, data_dir, secrets)
+        site = open_site or partial(open_site_log, log_config, data_dir, secrets)
 
         self.damage = DamageWatch(self._journal)
         self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))

@@ -1,0 +1,159 @@
+"""The processes of a drill: the edge, which is killed and started again, and the site behind its link."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+from trunkline.config.loading import Site
+from trunkline.drills.edge import acknowledged
+from trunkline.drills.plan import Folder
+from trunkline.drills.watch import counts
+from trunkline.gateway.edge import READ
+from trunkline.historian.account import settled
+from trunkline.ledger.balance import Balance
+from trunkline.log.journal.journal import Journal
+from trunkline.log.opening import layout_of
+from trunkline.model.errors import RetryLater
+from trunkline.supervisor.process import RoleProcess
+from trunkline.supervisor.supervisor import role_commands
+from trunkline.supervisor.wiring import account, site_log
+
+#: Of the site, in the order in which they start.
+_ROLES: Final = ("database", "historian", "worker")
+_STOP_SECONDS: Final = 30.0
+
+
+class DrillFailed(Exception):
+    """The drill cannot go on: the edge ended by itself, or the site does not come up."""
+
+
+class Edge:
+    """The edge process of a drill.
+
+    Attributes:
+        kills: how often it was killed.
+        forgotten: readings that were acknowledged and not there after a kill.
+    """
+
+    def __init__(self, folder: Folder, journal: Journal) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._output = (folder.path / "edge.log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.kills = 0
+        self.forgotten = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self) -> None:
+        """Start it."""
+        command = [sys.executable, "-m", "trunkline.drills.edge", str(self._folder.path)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output, start_new_session=True
+        )
+
+    def look(self) -> None:
+        """Raise DrillFailed when it ended by itself."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            self._process = None
+            raise DrillFailed(f"the edge ended by itself with exit code {code}: see {self._output.name}")
+
+    def kill(self) -> None:
+        """Kill it by SIGKILL, see that everything it acknowledged is in its journal, and start it again."""
+        if self._process is None:
+            raise DrillFailed("the edge does not run")
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self.kills += 1
+        self.forgotten += max(0, acknowledged(self._folder) - counts(self._journal)[READ])
+        self.start()
+
+    def stop(self) -> None:
+        """Stop it in order; it forwards what it can."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise DrillFailed(f"the edge did not stop within {_STOP_SECONDS:g} s: see {self._output.name}") from None
+
+    def close(self) -> None:
+        """End it, whatever state it is in."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        self._output.close()
+
+
+class Centre:
+    """Database, validation and historian of a drill's site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        logs = site.data_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        commands = role_commands(site)
+        self.roles = [RoleProcess(name, commands[name], logs / f"{name}.log") for name in _ROLES]
+
+    def tend(self) -> None:
+        """Start what should run."""
+        for role in self.roles:
+            role.tend()
+
+    def wait(self, what: str, until: Callable[[], bool], seconds: float) -> None:
+        """Tend the roles until something holds. Raises DrillFailed when it does not in time."""
+        deadline = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > deadline:
+                raise DrillFailed(f"{what} took longer than {seconds:g} s: see {self._site.data_dir / 'logs'}")
+            self.tend()
+            time.sleep(0.2)
+
+    def settled(self) -> bool:
+        """Return whether validation and the historian have read everything there is."""
+        try:
+            with site_log(self._site) as log:
+                return settled(log, layout_of(self._site.config.log))
+        except RetryLater:
+            return False
+
+    def account(self, seconds: float) -> Balance:
+        """Balance the ledger. Raises DrillFailed when the database stays away."""
+        found: list[Balance] = []
+
+        def balanced() -> bool:
+            try:
+                found.append(account(self._site))
+            except RetryLater:
+                return False
+            return True
+
+        self.wait("the ledger", balanced, seconds)
+        return found[-1]
+
+    def close(self) -> None:
+        """Stop every role in order."""
+        for role in reversed(self.roles):
+            role.stop(_STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def edge_journal(site: Site, gateway: str) -> Path:
+    """Return the file of a gateway's edge journal."""
+    return site.data_dir / "edge" / gateway / "journal.db"
