@@ -170,6 +170,7 @@ class Gateway:
             "problems": problems,
             "last_reading_at": times.to_iso(last) if last else None,
             "readings_per_sec": round(sum(source.readings_per_s for source in status.sources), 1),
+            "errors_last_minute": sum(runner.errors_last_minute() for runner in self.runners),
             "waiting_records": status.buffer.waiting,
             "waiting_failed": failed,
             "oldest_waiting_s": (status.at_us - status.buffer.oldest_waiting_us) / times.SECOND if status.buffer.oldest_waiting_us else 0,
