@@ -42,7 +42,7 @@ class Environment:
     """
 
     def __init__(self, folder: Path) -> None:
-        venv.create(folder, with_pip=False)
+        venv.create(folder, symlinks=True, with_pip=False)
         self.programs = folder / "bin"
         (packages,) = folder.glob("lib/python*/site-packages")
         (packages / "product.pth").write_text("\n".join(PRODUCT))

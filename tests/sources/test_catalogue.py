@@ -16,6 +16,7 @@ from tests.cli.support import trunkline
 from tests.sources.support import PATIENCE, install
 
 from trunkline.config import plugins as config_plugins
+from trunkline.gateway.adapter import AdapterConfig, make_adapter
 from trunkline.model.errors import Misconfigured
 from trunkline.sources.options import BEGIN, END
 from trunkline.sources.port import plugin, plugins
@@ -79,8 +80,14 @@ def test_broken_packages_are_shown_and_break_no_other() -> None:
     assert Path(modbus["page"]).read_text().startswith("# Modbus source")
 
 
+def adapter_of(name: str, folder: Path) -> AdapterConfig:
+    source = {"type": name, "tags": [{"path": "A.B.C"}]}
+    return AdapterConfig.model_validate({"pipeline_id": "a", "adapter_id": "b", "source": source, "output": {"data_dir": str(folder)}})
+
+
 @pytest.mark.usefixtures("broken")
-def test_who_needs_a_broken_package_is_told_why() -> None:
+def test_who_needs_a_broken_package_is_told_why(tmp_path: Path) -> None:
+    """W-56: who asks for the plugin, the command line, and an adapter of it; each in a sentence."""
     assert set(plugins()) >= OURS
     assert not set(plugins()) & (set(BROKEN) - OURS)
     assert plugin("modbus").config.__module__ == "trunkline.sources.modbus.config"
@@ -90,6 +97,8 @@ def test_who_needs_a_broken_package_is_told_why() -> None:
                 plugin(name)
             assert says in str(told.value)
             assert says in trunkline("sources", "show", name).text
+            with pytest.raises(Misconfigured, match="cannot be"):
+                make_adapter(adapter_of(name, tmp_path))
     with pytest.raises(Misconfigured, match="did you mean 'modbus'"):
         plugin("modbsu")
 
