@@ -6,17 +6,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.cli.support import trunkline
 from tests.sources.support import PATIENCE, install
+from tests.system.support import until
 
 from trunkline.config import plugins as config_plugins
 from trunkline.gateway.adapter import AdapterConfig, make_adapter
+from trunkline.lab.ports import free_ports
 from trunkline.model.errors import Misconfigured
 from trunkline.sources.options import BEGIN, END
 from trunkline.sources.port import plugin, plugins
@@ -35,6 +39,20 @@ BROKEN = {
     # a package that takes a name of ours changes nothing for a site that uses ours
     "modbus": (f"{SOUND}PLUGIN = SourcePlugin('modbus', ours.config, ours.create)\n", "trunkline has a source named 'modbus'"),
 }
+#: loads, and fails when a source is made
+UNMAKEABLE = """
+from typing import Literal
+from trunkline.config.tags import SourceConfig
+from trunkline.sources.port import SourcePlugin
+
+class Config(SourceConfig):
+    type: Literal["unmakeable"] = "unmakeable"
+
+def create(config, context):
+    raise ValueError("seven is unlucky")
+
+PLUGIN = SourcePlugin("unmakeable", Config, create)
+"""
 OURS = {"modbus", "mqtt", "opcua", "simulated"}
 
 
@@ -44,6 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("packages")
     for name, (code, _) in BROKEN.items():
         install(folder, f"broken_{name}", code, source=name)
+    install(folder, "unmakeable", UNMAKEABLE)
     return folder
 
 
@@ -119,31 +138,61 @@ def test_check_names_the_line_of_a_source_that_is_broken_and_editors_get_their_s
     assert "absent" not in known
 
 
-def test_a_gateway_whose_own_sources_are_fine_runs_beside_broken_packages(place: Path, tmp_path: Path) -> None:
-    """W-56: a real process; the source that it reads is another one's, and named like a broken one's neighbour."""
-    file = tmp_path / "site.yaml"
-    file.write_text(
-        "site: test\ngateways:\n  - id: gw1\n    sources:\n      - {id: sim, type: simulated, interval_ms: 20, tags: [{path: A.B.C}]}\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trunkline.cli.entry", "run", "gateway", str(file), "--id", "gw1"],
-        env={**os.environ, "PYTHONPATH": str(place)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not list(tmp_path.glob("data/site/*")) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=PATIENCE)
-    finally:
+@pytest.fixture
+def gateway(place: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a gateway of these sources, in a process beside the broken packages; ended at the end."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*sources: dict[str, Any], port: int = 0) -> subprocess.Popen[str]:
+        file = tmp_path / "site.yaml"
+        file.write_text(yaml.safe_dump({"site": "test", "gateways": [{"id": "gw1", "admin_port": port, "sources": list(sources)}]}))
+        command = [sys.executable, "-m", "trunkline.cli.entry", "run", "gateway", str(file), "--id", "gw1"]
+        variables = {**os.environ, "PYTHONPATH": str(place)}
+        running.append(subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        return running[-1]
+
+    yield begin
+    for process in running:
         if process.poll() is None:
             process.kill()
-            process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+SIMULATED = {"id": "sim", "type": "simulated", "interval_ms": 20, "tags": [{"path": "A.B.C"}]}
+
+
+def stopped_after_reading(process: subprocess.Popen[str], port: int, problems: list[str]) -> str:
+    """Wait until a gateway reads and has no other problems than these, stop it in order, and return what it said."""
+
+    def reads() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+                health = json.load(answer)
+        except (urllib.error.URLError, ConnectionError):
+            health = {}
+        return process.poll() is not None or (health.get("problems") == problems and health["readings_per_sec"] > 0)
+
+    until(reads, f"it reads, and its problems are {problems}")
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
-    assert list(tmp_path.glob("data/site/*")), "nothing was forwarded"
+    return said
+
+
+def test_a_gateway_whose_own_sources_are_fine_runs_beside_broken_packages(gateway: Callable[..., subprocess.Popen[str]]) -> None:
+    """W-56: a real process, with every broken package installed that there is here."""
+    (port,) = free_ports(1)
+    stopped_after_reading(gateway(SIMULATED, port=port), port, [])
+
+
+def test_a_source_that_cannot_be_made_stops_no_other(gateway: Callable[..., subprocess.Popen[str]]) -> None:
+    """W-39, W-56: its plugin fails on this section; it is shown as away, and the other source is read."""
+    (port,) = free_ports(1)
+    process = gateway({"id": "odd", "type": "unmakeable", "tags": [{"path": "A.B.D"}]}, SIMULATED, port=port)
+    said = stopped_after_reading(process, port, ["source odd is away"])
+    assert "source plugin 'unmakeable' could not make this source: ValueError: seven is unlucky" in said
 
 
 @pytest.mark.parametrize("name", sorted(OURS))

@@ -82,7 +82,9 @@ def start(package: Package) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in running:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def test_it_is_listed_beside_ours(package: Package) -> None:
