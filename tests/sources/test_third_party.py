@@ -196,7 +196,7 @@ def healthy(port: int, process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def test_its_container_keeps_the_adapter_contract(package: Package, start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
-    """W-45 to W-48, W-50, W-52 to W-57, D-6, D-7, D-11: CONFIG_JSON, /health, /metrics, JSON logs, SIGTERM, 256 MB.
+    """W-45 to W-48, W-52 to W-56, D-6, D-11: CONFIG_JSON, /health, /metrics, JSON logs, SIGTERM; memory below the sample's limit.
 
     No container runs here: the commands of the Dockerfile do, in the environment that its image would have, with other ports.
     """
