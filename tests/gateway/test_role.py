@@ -179,6 +179,7 @@ def test_one_bad_source_slows_no_other_and_is_shown(file: Path, site_log: Journa
     health = until(degraded)
     assert health["status"] == "degraded"
     assert "source dead-plc is away" in health["problems"]
+    assert health["errors_last_minute"] >= 1
     with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/metrics", timeout=5) as answer:
         text = answer.read().decode()
     assert 'adapter_readings_total{pipeline_id="sim"}' in text
@@ -240,6 +241,7 @@ def test_the_adapter_contract(tmp_path: Path, site_log: Journal, start: Callable
         health = json.load(answer)
     assert health["status"] == "healthy"
     assert health["last_reading_at"].endswith("Z")
+    assert health["errors_last_minute"] == 0
     with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/metrics", timeout=5) as answer:
         assert 'adapter_readings_total{pipeline_id="boiler"}' in answer.read().decode()
     code, output = process.end(signal.SIGTERM)
@@ -264,3 +266,24 @@ def test_bad_adapter_configuration_says_what_is_wrong_and_no_secret(text: str, s
         read_config({"CONFIG_JSON": text})
     assert says in str(caught.value)
     assert "hunter22" not in str(caught.value)
+
+
+def test_a_mounted_file_may_hold_the_configuration(tmp_path: Path) -> None:
+    """D-6: for documents larger than a variable may be; as JSON, or as base64 in lines."""
+    file = tmp_path / "adapter.json"
+    with pytest.raises(Misconfigured, match=r"CONFIG_FILE: .*adapter.json cannot be read: .*No such file"):
+        read_config({"CONFIG_FILE": str(file)})
+    tags = [{"path": f"P.A.U{number}.SINE"} for number in range(5000)]
+    document = {
+        "pipeline_id": "boiler",
+        "adapter_id": "adapter-1",
+        "source": {"type": "simulated", "tags": tags},
+        "output": {"data_dir": "data"},
+    }
+    text = json.dumps(document)
+    assert len(text) > 128 * 1024
+    for written in (text, base64.encodebytes(text.encode()).decode()):
+        file.write_text(written)
+        assert len(read_config({"CONFIG_FILE": str(file)}).source["tags"]) == len(tags)
+    with pytest.raises(Misconfigured, match="both set"):
+        read_config({"CONFIG_FILE": str(file), "CONFIG_JSON": "{}"})

@@ -112,3 +112,34 @@ async def test_a_batch_read_meanwhile_is_given_back(edge: Journal, layout: Layou
     task.cancel()
     await asyncio.wait([task], timeout=20)
     assert source.given_back == [1, 2]
+
+
+class Away(Deaf):
+    """A source whose device is never there."""
+
+    async def connect(self) -> None:
+        self.connects += 1
+        raise SourceUnavailable("nobody answers")
+
+
+async def test_failures_are_counted_for_a_minute(edge: Journal, layout: Layout) -> None:
+    """W-52, D-10: `errors_last_minute` of /health forgets what `adapter_errors_total` keeps."""
+    now = times.now()
+    writer = EdgeWriter(edge, layout, BufferConfig(), wrote=threading.Event())
+    writer.start()
+    source = Away(answers=False)
+    config = SourceConfig(id="away", type="simulated", tags=(TagConfig(path="P.T"),))
+    runner = SourceRunner(config, source, writer, layout, clock=lambda: now)
+    task = asyncio.create_task(runner.run())
+    async with asyncio.timeout(20):
+        while source.connects < 2 or runner.state != "backing_off":
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+    failed = runner.errors_total
+    assert runner.errors_last_minute() == failed >= 2
+    now += times.MINUTE - 1
+    assert runner.errors_last_minute() == failed
+    now += 1
+    assert (runner.errors_last_minute(), runner.errors_total) == (0, failed)
+    writer.stop()

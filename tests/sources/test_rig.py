@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sources.conformance import CHECKS, waits_in_silence
-from tests.sources.rig import Rig
 
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.reading import Reading
@@ -15,6 +13,8 @@ from trunkline.sources.simulated import PLUGIN
 from trunkline.sources.simulated.config import SimulatedConfig
 from trunkline.sources.simulated.source import SimulatedSource
 from trunkline.sources.simulated.tests.harness import Harness
+from trunkline.sources.testing.conformance import CHECKS, waits_in_silence
+from trunkline.sources.testing.rig import Rig
 
 
 class _Secretive(Harness):
@@ -92,8 +92,8 @@ class _Forgetful(SimulatedSource):
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.sources.rig.PATIENCE", 1.0)
-    monkeypatch.setattr("tests.sources.conformance.PATIENCE", 1.0)
+    monkeypatch.setattr("trunkline.sources.testing.rig.PATIENCE", 1.0)
+    monkeypatch.setattr("trunkline.sources.testing.conformance.PATIENCE", 1.0)
 
 
 def _rig(defective: type[SimulatedSource], harness: type[Harness], tmp_path: Path) -> Rig:

@@ -3,7 +3,6 @@
 import sys
 import types
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -11,12 +10,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from trunkline.config.plugins import ENTRY_POINT_GROUP, source_model
+from trunkline.config.plugins import DISTRIBUTION, distribution_of, source_model, source_points
 from trunkline.config.site import SiteConfig
 from trunkline.config.tags import SourceConfig, TagConfig
 
 DEFAULT: Final = Path("docs/reference/site-file.md")
-_DISTRIBUTION: Final = "trunkline"
 _HEAD: Final = """\
 <!-- Written by `python -m trunkline.config.reference`; do not edit. -->
 # The site file
@@ -45,8 +43,7 @@ def markdown() -> str:
 
 def own_types() -> list[str]:
     """Return the source plugins that come with this package."""
-    points = entry_points(group=ENTRY_POINT_GROUP)
-    return sorted({point.name for point in points if point.dist is not None and point.dist.name == _DISTRIBUTION})
+    return sorted(name for name, point in source_points().items() if distribution_of(point) == DISTRIBUTION)
 
 
 def _sections(model: type[BaseModel], title: str, hidden: set[str]) -> Iterator[str]:

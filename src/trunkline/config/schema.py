@@ -3,25 +3,27 @@
 An editor with a YAML language server takes it from the first line of the file: `# yaml-language-server: $schema=site.schema.json`.
 """
 
+from contextlib import suppress
 from typing import Any, Final
 
 from trunkline.config.plugins import source_model, source_types
 from trunkline.config.site import SiteConfig
+from trunkline.model.errors import Misconfigured
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the schema (draft 2020-12). Sources are a choice by their `type`.
-
-    Raises:
-        Misconfigured: an installed plugin cannot be loaded.
-    """
+    """Return the schema (draft 2020-12). Sources are a choice by their `type`; a plugin that cannot be loaded is no choice."""
     schema = SiteConfig.model_json_schema()
     definitions: dict[str, Any] = schema.setdefault("$defs", {})
-    choices = []
+    models = {}
     for name in source_types():
-        own = source_model(name).model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        with suppress(Misconfigured):
+            models[name] = source_model(name)
+    choices = []
+    for name, model in models.items():
+        own = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
         for key, definition in own.pop("$defs", {}).items():
             definitions[f"{name}.{key}"] = definition
         own["properties"]["type"] = {"const": name, "description": own["properties"]["type"].get("description", "protocol")}
@@ -32,7 +34,7 @@ def json_schema() -> dict[str, Any]:
     sources["items"] = {
         "type": "object",
         "required": ["type"],
-        "properties": {"type": {"enum": source_types()}},
+        "properties": {"type": {"enum": list(models)}},
         "oneOf": choices,
     }
     return {"$schema": DIALECT, "title": "Trunkline site file", **{key: value for key, value in schema.items() if key != "title"}}

@@ -1,13 +1,15 @@
 """One source in a process of its own, under the adapter contract (W-45 to W-55).
 
-The configuration is in CONFIG_JSON, base64 of JSON or plain JSON (D-6): `pipeline_id`, `adapter_id`, `source` (a source section as in the
-site file), and `output` with `data_dir` and `partitions` of the log that takes the readings. /health, /metrics and JSON logs are served as
-for a gateway; SIGTERM stops in order. The adapter journals before it acknowledges, like any gateway: it is a gateway of one source.
+The configuration is in CONFIG_JSON, base64 of JSON or plain JSON, or in a mounted file that CONFIG_FILE names, for documents larger than a
+variable may be (D-6): `pipeline_id`, `adapter_id`, `source` (a source section as in the site file), and `output` with `data_dir` and the
+log that takes the readings. /health, /metrics and JSON logs are served as for a gateway; SIGTERM stops in order. The adapter journals
+before it acknowledges, like any gateway: it is a gateway of one source.
 """
 
 import base64
 import binascii
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +24,7 @@ from trunkline.model.errors import Misconfigured
 from trunkline.sources.port import plugin
 
 VARIABLE: Final = "CONFIG_JSON"
+FILE_VARIABLE: Final = "CONFIG_FILE"
 
 
 class Output(Model):
@@ -43,14 +46,12 @@ class AdapterConfig(Model):
 
 
 def read_config(environment: dict[str, str] | None = None) -> AdapterConfig:
-    """Return the document of the environment variable. Raises Misconfigured saying what is wrong with it."""
-    text = (os.environ if environment is None else environment).get(VARIABLE, "")
-    if not text:
-        raise Misconfigured(f"{VARIABLE} is not set: give the adapter's configuration as JSON or base64 of JSON")
+    """Return the document that the environment holds or names. Raises Misconfigured saying what is wrong with it."""
+    text = _document(os.environ if environment is None else environment)
     if not text.lstrip().startswith("{"):
         try:
-            text = base64.b64decode(text, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+            text = base64.b64decode("".join(text.split()), validate=True).decode()
+        except (binascii.Error, ValueError) as error:
             raise Misconfigured(f"{VARIABLE} is neither JSON nor base64 of JSON: {error}") from error
     try:
         return AdapterConfig.model_validate(msgspec.json.decode(text))
@@ -58,6 +59,20 @@ def read_config(environment: dict[str, str] | None = None) -> AdapterConfig:
         raise Misconfigured(f"{VARIABLE} is no JSON: {error}") from error
     except pydantic.ValidationError as error:
         raise Misconfigured(f"{VARIABLE}: {_words(error)}") from error
+
+
+def _document(environment: Mapping[str, str]) -> str:
+    text, file = environment.get(VARIABLE, ""), environment.get(FILE_VARIABLE, "")
+    if text and file:
+        raise Misconfigured(f"{VARIABLE} and {FILE_VARIABLE} are both set: give the adapter's configuration in one of them")
+    if not text and not file:
+        raise Misconfigured(
+            f"{VARIABLE} is not set: give the adapter's configuration as JSON or base64 of JSON, or name it in {FILE_VARIABLE}"
+        )
+    try:
+        return text or Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{FILE_VARIABLE}: {file} cannot be read: {error}") from error
 
 
 def make_adapter(config: AdapterConfig) -> Gateway:

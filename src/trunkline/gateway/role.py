@@ -22,13 +22,14 @@ from trunkline.gateway.edge import EdgeWriter, edge_counts
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.reporter import Reporter
 from trunkline.gateway.runner import SourceRunner
+from trunkline.gateway.unmade import Unmade
 from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus
 from trunkline.log.codec.forms import forms_of
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
-from trunkline.model.errors import RetryLater
-from trunkline.sources.port import SourceContext, plugin
+from trunkline.model.errors import RetryLater, TrunklineError
+from trunkline.sources.port import Source, SourceContext, plugin
 
 log = structlog.get_logger("trunkline.gateway")
 
@@ -78,8 +79,7 @@ class Gateway:
                 directory = data_dir / "edge" / config.id / "sources" / section.id
                 directory.mkdir(parents=True, exist_ok=True)
                 context = SourceContext(config.id, directory, times.now, secrets.resolve)
-                source = plugin(section.type).create(section, context)
-                self.runners.append(SourceRunner(section, source, self.writer, layout))
+                self.runners.append(SourceRunner(section, _made(section, context), self.writer, layout))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then stop sources, write what waits, forward for a while, and report once more."""
@@ -177,8 +177,22 @@ class Gateway:
             "problems": problems,
             "last_reading_at": times.to_iso(last) if last else None,
             "readings_per_sec": round(sum(source.readings_per_s for source in status.sources), 1),
+            "errors_last_minute": sum(runner.errors_last_minute() for runner in self.runners),
             "waiting_records": status.buffer.waiting,
             "waiting_failed": failed,
             "oldest_waiting_s": (status.at_us - status.buffer.oldest_waiting_us) / times.SECOND if status.buffer.oldest_waiting_us else 0,
             "log_connection": "ok" if status.link.state == "up" else status.link.error,
         }
+
+
+def _made(section: SourceConfig, context: SourceContext) -> Source:
+    """Return the source of a section. Raises Misconfigured when its plugin cannot be loaded."""
+    kind = plugin(section.type)
+    try:
+        return kind.create(section, context)
+    except TrunklineError:
+        raise
+    except Exception as error:
+        # a plugin's own defect must not end the gateway: the other sources go on
+        log.exception("source cannot be made", source=section.id)
+        return Unmade(section.type, error)

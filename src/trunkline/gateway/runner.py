@@ -32,6 +32,8 @@ LAST_PAUSE: Final = 15.0
 _SILENCE_EVERY: Final = 1.0
 _RATE_WINDOW: Final = 10 * times.SECOND
 _CLOSE_TIMEOUT: Final = 10.0
+#: More than a source can have in a minute: between two there is half the first pause.
+_FAILURES_KEPT: Final = 200
 
 
 class SourceRunner:
@@ -68,6 +70,7 @@ class SourceRunner:
         self.error: str | None = None
         self.readings_total = 0
         self.errors_total = 0
+        self._failed: deque[int] = deque(maxlen=_FAILURES_KEPT)
         self.last_reading: int | None = None
         self._recent: deque[tuple[int, int]] = deque()
         self._skew_told = False
@@ -175,6 +178,7 @@ class SourceRunner:
 
     async def _lost(self, error: Exception, event: str | None) -> None:
         self.errors_total += 1
+        self._failed.append(self._clock())
         changed = str(error) != self.error
         self.error = str(error) or type(error).__name__
         if changed:
@@ -205,6 +209,11 @@ class SourceRunner:
             self.state, self.since = state, self._clock()
             if state == "connected":
                 self.error = None
+
+    def errors_last_minute(self) -> int:
+        """Return how often the source failed in the last minute (W-52)."""
+        since = self._clock() - times.MINUTE
+        return sum(at > since for at in tuple(self._failed))
 
     def status(self) -> SourceStatus:
         """Return the state as it is reported."""

@@ -1,25 +1,25 @@
-"""The source port: what a protocol plugin does. `tests/sources/conformance.py` runs the same contract on every installed plugin.
+"""The source port: what a protocol plugin does. `trunkline.sources.testing` holds every plugin, ours and others', to the same contract.
 
 A plugin is a package with `config.py` (its `SourceConfig`), `source.py`, `README.md`, `example.yaml` and `tests/`; its module has a
-constant `PLUGIN` of type `SourcePlugin` and is named in the entry point group `trunkline.sources`.
+constant `PLUGIN` of type `SourcePlugin` and is named in the entry point group `trunkline.sources`. `trunkline sources new` writes one.
 
 The gateway owns policy: it reconnects with back-off and jitter, applies deadbands, notices silence, journals and counts. A source only
 speaks its protocol and says what happened with the errors of `trunkline.model.errors`.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from trunkline.config.plugins import load_plugin, source_point, source_points
 from trunkline.config.tags import SourceConfig
 from trunkline.model.errors import Misconfigured
 from trunkline.model.events import Event
 from trunkline.model.reading import Reading, Value
-
-ENTRY_POINT_GROUP = "trunkline.sources"
 
 
 async def _nothing() -> None:
@@ -142,15 +142,38 @@ class SourcePlugin:
     can_browse: bool = False
 
 
+def plugin_at(point: EntryPoint) -> SourcePlugin:
+    """Return the plugin that an entry point leads to. Raises Misconfigured saying why it cannot be used."""
+    found = load_plugin(point)
+    wrong = _wrong_with(found, point.name)
+    if wrong:
+        raise Misconfigured(f"source plugin {point.name!r} ({point.value}) cannot be used: {wrong}")
+    plugin: SourcePlugin = found
+    return plugin
+
+
+def _wrong_with(found: object, name: str) -> str:
+    """Return what keeps a `PLUGIN` from being used, with the mend: nothing is known yet of what a stranger put there."""
+    if not isinstance(found, SourcePlugin):
+        return f"PLUGIN is a {type(found).__name__}: make it a SourcePlugin of trunkline.sources.port"
+    if found.name != name:
+        return f"PLUGIN calls itself {found.name!r}: give it the name of its entry point"
+    config: Any = found.config
+    if not (isinstance(config, type) and issubclass(config, SourceConfig)):
+        return "PLUGIN.config is no model of a source: derive it from SourceConfig of trunkline.config.tags"
+    create: Any = found.create
+    return "" if callable(create) else "PLUGIN.create cannot be called: give it the class of the source"
+
+
 def plugins() -> dict[str, SourcePlugin]:
-    """Return every installed source plugin by name."""
-    return {point.name: point.load().PLUGIN for point in entry_points(group=ENTRY_POINT_GROUP)}
+    """Return every installed source plugin that can be used, by name; `trunkline sources list` tells what is wrong with the others."""
+    found = {}
+    for name, point in sorted(source_points().items()):
+        with contextlib.suppress(Misconfigured):
+            found[name] = plugin_at(point)
+    return found
 
 
 def plugin(name: str) -> SourcePlugin:
-    """Return one plugin. Raises Misconfigured naming those installed."""
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        found: SourcePlugin = point.load().PLUGIN
-        return found
-    known = ", ".join(sorted(point.name for point in entry_points(group=ENTRY_POINT_GROUP)))
-    raise Misconfigured(f"no source plugin named {name!r} is installed; installed are: {known}")
+    """Return one plugin. Raises Misconfigured when it cannot be used, or when there is none of that name, naming those installed."""
+    return plugin_at(source_point(name))

@@ -19,7 +19,7 @@ def _topic(path: str) -> str:
 
 
 class Harness:
-    """See `tests/sources/conformance.py`. What the source writes comes back as the tag's next message."""
+    """See `trunkline.sources.testing.rig`. What the source writes comes back as the tag's next message."""
 
     reads_back = True
 

@@ -20,7 +20,7 @@ _TAGS: dict[str, tuple[str, ua.VariantType, Value]] = {
 
 
 class Harness:
-    """See `tests/sources/conformance.py`.
+    """See `trunkline.sources.testing.rig`.
 
     Attributes:
         reads_back: a value written by the source is what the device serves afterwards.

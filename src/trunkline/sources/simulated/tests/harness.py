@@ -13,7 +13,7 @@ _SIGNALS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class Harness:
-    """See `tests/sources/conformance.py`."""
+    """See `trunkline.sources.testing.rig`."""
 
     reads_back = True
     can_set = False

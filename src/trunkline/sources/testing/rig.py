@@ -24,15 +24,15 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from trunkline.config.plugins import source_point
 from trunkline.config.tags import KINDS
 from trunkline.model import quality, times
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.reading import Kind, Reading, Value, coerce
-from trunkline.sources.port import ENTRY_POINT_GROUP, ReadBatch, Source, SourceContext, SourcePlugin
+from trunkline.sources.port import ReadBatch, Source, SourceContext, SourcePlugin
 
 #: Seconds until a condition that must come true is given up; sources time out after a few.
 PATIENCE = 30.0
@@ -48,13 +48,13 @@ class Clock:
         self.offset = 0
 
     def __call__(self) -> int:
+        """Return the present time as the clock shows it, µs UTC."""
         return times.now() + self.offset
 
 
 def package(name: str) -> str:
     """Return the package of an installed plugin."""
-    (point,) = entry_points(group=ENTRY_POINT_GROUP, name=name)
-    return point.module
+    return source_point(name).module
 
 
 def harness_of(name: str) -> type[Any]:
@@ -65,7 +65,14 @@ def harness_of(name: str) -> type[Any]:
 
 @dataclass
 class Rig:
-    """A plugin with its device, and a source on it."""
+    """A plugin with its device, and a source on it.
+
+    Attributes:
+        plugin: what is held to the contract.
+        harness: its device.
+        directory: for the files of the source.
+        clock: the source's, which checks turn.
+    """
 
     plugin: SourcePlugin
     harness: Any
@@ -75,6 +82,7 @@ class Rig:
 
     @property
     def kinds(self) -> dict[str, Kind]:
+        """The kind of every tag by its path."""
         return {path: kind if isinstance(kind, Kind) else KINDS[kind] for path, kind in self.harness.tags().items()}
 
     @property

@@ -1,6 +1,6 @@
-"""The contract of every source plugin: checks that `test_conformance.py` runs on each one that is installed.
+"""The contract of every source plugin: checks that `trunkline.sources.testing.suite` runs on each one that a test module names.
 
-What a plugin has to bring is told in `rig.py`.
+What a plugin has to bring is told in `trunkline.sources.testing.rig`.
 """
 
 import asyncio
@@ -8,20 +8,20 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from importlib import import_module
-from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 from pydantic import ValidationError
-from tests.sources.rig import FIRST, PATIENCE, SECOND, Rig, harness_of, package
 
 from trunkline.config.tags import KINDS
 from trunkline.model import times
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.reading import Value
-from trunkline.sources.port import CommandOutcome, SourcePlugin, WriteCommand, plugins
+from trunkline.sources.catalogue import folder_of
+from trunkline.sources.options import options, readme_with
+from trunkline.sources.port import CommandOutcome, SourcePlugin, WriteCommand
+from trunkline.sources.testing.rig import FIRST, PATIENCE, SECOND, Rig, package
 
 #: Seconds of watching for things that must not happen.
 WATCH = 1.5
@@ -43,11 +43,6 @@ def check_with_faults(run: Check) -> Check:
     """Add a check for sources whose device can be unplugged, frozen and garbled."""
     CHECKS_WITH_FAULTS[run.__name__] = run
     return run
-
-
-def with_faults() -> list[str]:
-    """Return the plugins whose device can be unplugged."""
-    return [name for name in sorted(plugins()) if getattr(harness_of(name), "can_unplug", True)]
 
 
 async def unavailable(rig: Rig) -> None:
@@ -305,14 +300,15 @@ async def leaks_nothing_in_a_reconnect_storm(rig: Rig) -> None:
 
 
 def files_are_complete(plugin: SourcePlugin) -> None:
-    """A plugin folder has the same files as every other; its page has the place of the generated table of options."""
-    folder = Path(str(import_module(package(plugin.name)).__file__)).parent
+    """A plugin folder has the same files as every other; its page has the table of its options, its example is a valid section."""
+    folder = folder_of(package(plugin.name))
     for file in ("config.py", "source.py", "README.md", "example.yaml", "tests"):
-        assert (folder / file).exists(), f"{file} is missing"
+        assert (folder / file).exists(), f"{folder / file} is missing"
     page = (folder / "README.md").read_text(encoding="utf-8")
-    assert 0 < page.find("<!-- options:begin -->") < page.find("<!-- options:end -->")
-    example = yaml.safe_load((folder / "example.yaml").read_text())
-    config = plugin.config.model_validate(example)
+    renewed = readme_with(page, options(plugin))
+    assert renewed is not None, f"{folder / 'README.md'} has no place for the options"
+    assert page == renewed, f"the options in the page are old: run 'trunkline sources show {plugin.name} --into README.md' in its folder"
+    config = plugin.config.model_validate(yaml.safe_load((folder / "example.yaml").read_text(encoding="utf-8")))
     assert config.type == plugin.name
     assert config.tags, "the example shows no tag"
 
