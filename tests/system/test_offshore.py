@@ -77,7 +77,11 @@ def stored(site: RunningSite, tag: str) -> list[float]:
     except UnknownTag:
         return []
     assert set(raw.quality.tolist()) <= {Quality.GOOD, Quality.BAD_COMMS_LOST, Quality.UNCERTAIN_STALE}
-    return [value for value, quality in zip(raw.values(), raw.quality.tolist(), strict=True) if quality == Quality.GOOD]
+    return [
+        value
+        for value, quality in zip(raw.values(), raw.quality.tolist(), strict=True)
+        if quality == Quality.GOOD and isinstance(value, float)
+    ]
 
 
 def test_what_radios_send_is_stored_exactly_once_through_a_kill(site: RunningSite, module: Module) -> None:

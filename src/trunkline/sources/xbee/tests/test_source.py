@@ -1,6 +1,8 @@
 """The source on a serial port: a module on a pseudo terminal whose frames Digi's own library builds and understands."""
 
 import asyncio
+import errno
+import os
 import threading
 from typing import Any
 
@@ -81,6 +83,21 @@ async def test_an_adapter_that_disappears_is_unavailable_and_comes_back() -> Non
             await source.connect()
             at.receive(PAYLOAD)
             assert await readings(source, 2) == SOUND
+
+
+async def test_an_error_of_the_adapter_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A USB adapter that is pulled out may say EIO; a pseudo terminal only ends, so the error is made here."""
+
+    def broken(_port: int, _most: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with module() as at:
+        async with connected(of(at)) as source:
+            monkeypatch.setattr(os, "read", broken)
+            at.receive(PAYLOAD)
+            said = await fails(source)
+            monkeypatch.undo()
+    assert said == f"{at.path} is lost: Input/output error"
 
 
 async def test_nothing_runs_beside_the_loop() -> None:
