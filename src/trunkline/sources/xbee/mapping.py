@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple, TypeAlias
 
 from trunkline.model.quality import Quality
-from trunkline.sources.registers.address import LAST_ADDRESS, Address
+from trunkline.sources.registers.address import LAST_ADDRESS, Address, Table
 from trunkline.sources.registers.codec import Judged, Layout, byte_order, judge
 
 #: The payload of the largest frame of the family is shorter.
@@ -14,6 +14,8 @@ LAST_BYTE = 2_047
 _BYTES = re.compile(r"bytes ([0-9]{1,4}) to ([0-9]{1,4})")
 _BYTE = re.compile(r"byte ([0-9]{1,4})")
 _CHANNEL = re.compile(r"(analog|digital) ([0-9]{1,2})")
+#: Leading digit of the classic notation.
+_DIGITS = {Table.COIL: 0, Table.DISCRETE: 1, Table.INPUT: 3, Table.HOLDING: 4}
 _SPELLINGS = "'bytes 0 to 3', 'byte 4', 'analog 1' or 'digital 4'"
 
 
@@ -63,6 +65,11 @@ def parse_spot(text: str) -> Spot:
     raise ValueError(f"{text!r} names neither bytes of the payload nor an input of the radio: use {_SPELLINGS}")
 
 
+def named(address: Address) -> str:
+    """Return a register in both notations, for example '40001 (holding:0 counted from 0)'."""
+    return f"{_DIGITS[address.table]}{address.number + 1:04} ({address} counted from 0)"
+
+
 class Entry(NamedTuple):
     """One line of a register map.
 
@@ -110,7 +117,7 @@ class RegisterMap:
             for address, cell in entry.cells():
                 if address in self._cells:
                     raise ValueError(
-                        f"register {address} (counted from 0) is filled twice: leave as many registers to an entry as it has pairs of bytes"
+                        f"register {named(address)} is filled twice: leave as many registers to an entry as it has pairs of bytes"
                     )
                 self._cells[address] = cell
             self._entries[entry.address] = entry
@@ -135,7 +142,7 @@ class RegisterMap:
         for number in range(address.number, address.number + layout.format.registers):
             cell = self._cells.get(Address(address.table, number))
             if cell is None:
-                raise ValueError(f"register {address.table.value}:{number} (counted from 0) is not mapped: add it to 'registers'")
+                raise ValueError(f"register {named(Address(address.table, number))} is not mapped: add it to 'registers'")
             cells.append(cell)
         if len(cells) > 1 and any(isinstance(cell, Channel) or cell[0] is None for cell in cells):
             raise ValueError("an input, or a single byte, is one register: use format uint16, bool or bit(N)")
@@ -152,9 +159,9 @@ class RegisterMap:
 
 def _check(entry: Entry) -> None:
     if entry.address.table.is_bits and not (isinstance(entry.spot, Channel) and entry.spot.kind == "digital"):
-        raise ValueError(f"{entry.address} is a single bit: map 'digital N' to it, or map the bytes to a register and read bit(N)")
+        raise ValueError(f"{named(entry.address)} is a single bit: map 'digital N' to it, or map the bytes to a register and read bit(N)")
     if entry.address.number + entry.registers - 1 > LAST_ADDRESS:
-        raise ValueError(f"the entry at {entry.address} reaches beyond the last register")
+        raise ValueError(f"the entry at {named(entry.address)} reaches beyond the last register")
 
 
 def reader(cells: list[Cell], layout: Layout) -> tuple[Channel | None, Callable[..., Judged]]:

@@ -10,7 +10,7 @@ from digi.xbee.models.mode import OperatingMode
 from digi.xbee.packets import factory
 from digi.xbee.packets.common import ReceivePacket, TransmitPacket
 from digi.xbee.serial import XBeeSerialPort
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trunkline.sources.xbee.frames import LONGEST_DATA, ApiMode, Damaged, Decoder, encode
@@ -110,12 +110,15 @@ def test_a_stream_may_be_cut_anywhere(frames: list[bytes], mode: ApiMode, sizes:
 
 @given(DATA, DATA, st.sampled_from(MODES), st.data())
 def test_a_frame_cut_short_does_not_take_the_next_along(first: bytes, second: bytes, mode: ApiMode, draw: st.DataObject) -> None:
+    """Without escapes bytes of two frames may pass for one, where their checksum fits by chance; with escapes they cannot."""
     whole = encode(first, mode)
     cut = whole[: draw.draw(st.integers(1, len(whole) - 1))]
     decoder = Decoder(mode)
     found = decoder.feed(cut + encode(second, mode)) + decoder.give_up()
-    assert second in found
-    assert any(isinstance(one, Damaged) for one in found) or len(cut) == 1
+    frames = [one for one in found if isinstance(one, bytes)]
+    assume(mode == 2 or all(one == second for one in frames))
+    assert frames == [second]
+    assert len(found) >= 2
 
 
 @pytest.mark.parametrize("mode", MODES)
