@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from digi.xbee.models.mode import OperatingMode
 from digi.xbee.packets import factory
+from digi.xbee.packets.base import XBeeAPIPacket, XBeePacket
 from digi.xbee.packets.common import ATCommPacket, ATCommResponsePacket, ReceivePacket
 from tests.lab.harness import PATIENCE, eventually
 from typer.testing import CliRunner
@@ -40,6 +41,12 @@ def radio(link: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate(timeout=PATIENCE)
 
 
+def whole(wire: bytes) -> XBeeAPIPacket:
+    """Return a frame with escapes as Digi's library understands it."""
+    packet: XBeeAPIPacket = factory.build_frame(XBeePacket.unescape_data(bytearray(wire)), OperatingMode.API_MODE)
+    return packet
+
+
 def test_the_well_begins_with_the_pressure_of_the_requirement() -> None:
     """W-91: 185.4 psi, valid 0 to 500; one seed gives one well."""
     first, *more = itertools.islice(well(7), 5_000)
@@ -51,19 +58,20 @@ def test_the_well_begins_with_the_pressure_of_the_requirement() -> None:
 
 def test_digis_library_reads_what_the_radio_sends() -> None:
     """W-91: real bytes."""
-    packet = factory.build_frame(bytearray(receive_packet(Measured(185.4, 64.0, 3600).payload())), OperatingMode.API_MODE)
+    packet = whole(receive_packet(Measured(185.4, 64.0, 3600).payload()))
     assert isinstance(packet, ReceivePacket)
     assert str(packet.x64bit_source_addr) == NODE.hex().upper()
     assert struct.unpack(">ffH", packet.rf_data) == (pytest.approx(185.4, rel=1e-7), 64.0, 3600)
 
 
 def test_the_module_answers_digis_library() -> None:
-    asked = bytearray(b"\x00noise" + ATCommPacket(7, "AP").output() + ATCommPacket(8, "NI").output() + ATCommPacket(9, "AP").output()[:5])
-    first, second = (factory.build_frame(bytearray(answer), OperatingMode.API_MODE) for answer in answers(asked))
+    wire = [ATCommPacket(frame_id, command).output(escaped=True) for frame_id, command in ((0x11, "AP"), (0x7E, "NI"), (9, "AP"))]
+    asked = bytearray(b"\x00noise" + wire[0] + wire[0][:4] + wire[1] + wire[2][:5])
+    first, second = map(whole, answers(asked))
     assert isinstance(first, ATCommResponsePacket)
     assert isinstance(second, ATCommResponsePacket)
-    assert (first.frame_id, first.command, first.status.code, bytes(first.command_value)) == (7, "AP", 0, b"\x01")
-    assert (second.frame_id, second.command, second.status.code) == (8, "NI", 2)
+    assert (first.frame_id, first.command, first.status.code, bytes(first.command_value)) == (0x11, "AP", 0, b"\x02")
+    assert (second.frame_id, second.command, second.status.code) == (0x7E, "NI", 2)
     assert len(asked) == 5
 
 
@@ -74,6 +82,7 @@ async def test_the_source_reads_the_radio(tmp_path: Path) -> None:
         "id": "well",
         "type": "xbee",
         "port": str(link),
+        "api_mode": 2,
         "node_id": NODE.hex(),
         "registers": {40001: "bytes 0 to 3", 40003: "bytes 4 to 7", 40005: "bytes 8 to 9"},
         "tags": [

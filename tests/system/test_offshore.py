@@ -56,7 +56,7 @@ def pressure(number: int) -> float:
 
 @pytest.fixture
 def module(tmp_path: Path) -> Iterator[Module]:
-    one = Module(tmp_path / "xbee")
+    one = Module(tmp_path / "xbee", mode=2)
     yield one
     one.stop()
 

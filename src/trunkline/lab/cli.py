@@ -131,7 +131,7 @@ def xbee(
     """Run an XBee module with the radio of an offshore well behind it, on a serial port of its own, until it is interrupted."""
 
     def ready() -> None:
-        typer.echo(f"serial port {link}, API mode 1; radio {NODE.hex().upper()} sends every {period_ms} ms", err=True)
+        typer.echo(f"serial port {link}, API mode 2; radio {NODE.hex().upper()} sends every {period_ms} ms", err=True)
 
     try:
         sent = asyncio.run(run_radio(link, seed=seed, period_ms=period_ms, seconds=seconds, on_ready=ready))

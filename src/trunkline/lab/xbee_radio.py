@@ -1,6 +1,6 @@
 """An XBee module on a pseudo terminal, and behind it the radio of an offshore well that sends pressure and temperature.
 
-The module is in API mode 1. It answers the AT command AP, as it answers whoever opens its port, and hands out a receive packet (0x90) per
+The module is in API mode 2. It answers the AT command AP, as it answers whoever opens its port, and hands out a receive packet (0x90) per
 period. The payload is ten bytes, big-endian: pressure in psi and temperature in °C as float32, battery in millivolts as uint16.
 Source: Digi XBee user guides, 'API frame format' and 'Frame descriptions'.
 """
@@ -24,9 +24,11 @@ NODE: Final = bytes.fromhex("0013A20041AEB54E")
 PRESSURE, TEMPERATURE, BATTERY_MV = 185.4, 64.0, 3600
 _STEP, _PULL = 1.5, 0.1
 
-_START = 0x7E
+_START, _ESCAPE, _XON, _XOFF = 0x7E, 0x7D, 0x11, 0x13
+_SPECIAL: Final = frozenset({_START, _ESCAPE, _XON, _XOFF})
+_TURNED = 0x20
 _AT_REQUEST, _AT_RESPONSE, _RECEIVED = 0x08, 0x88, 0x90
-_ANSWERS: Final = {b"AP": b"\x01"}
+_ANSWERS: Final = {b"AP": b"\x02"}
 _OK, _INVALID_COMMAND = 0, 2
 _PSEUDO_TERMINALS = "/dev/pts/"
 
@@ -54,8 +56,10 @@ def well(seed: int) -> Iterator[Measured]:
 
 
 def frame(data: bytes) -> bytes:
-    """Return an API frame without escapes around `data`."""
-    return bytes([_START]) + len(data).to_bytes(2, "big") + data + bytes([0xFF - (sum(data) & 0xFF)])
+    """Return an API frame with escapes around `data`."""
+    body = len(data).to_bytes(2, "big") + data + bytes([0xFF - (sum(data) & 0xFF)])
+    escaped = (bytes([_ESCAPE, byte ^ _TURNED]) if byte in _SPECIAL else bytes([byte]) for byte in body)
+    return bytes([_START]) + b"".join(escaped)
 
 
 def receive_packet(payload: bytes) -> bytes:
@@ -65,19 +69,30 @@ def receive_packet(payload: bytes) -> bytes:
 
 def answers(requests: bytearray) -> Iterator[bytes]:
     """Take whole requests from what came and yield the answers; a request that is none is left out."""
-    while len(requests) >= 4:
-        size = int.from_bytes(requests[1:3], "big") + 4
-        if requests[0] != _START:
-            del requests[0]
-        elif len(requests) < size:
+    while (start := requests.find(_START)) >= 0:
+        end = requests.find(_START, start + 1)
+        body = _plain(requests[start + 1 : None if end < 0 else end])
+        if end < 0 and len(body) < int.from_bytes(body[:2], "big") + 3:
             return
+        del requests[: len(requests) if end < 0 else end]
+        data = body[2:-1]
+        if data[:1] == bytes([_AT_REQUEST]) and len(data) >= 4:
+            value = _ANSWERS.get(data[2:4])
+            status = _INVALID_COMMAND if value is None else _OK
+            yield frame(bytes([_AT_RESPONSE]) + data[1:4] + bytes([status]) + (value or b""))
+
+
+def _plain(escaped: bytes | bytearray) -> bytes:
+    """Return bytes with their escapes undone."""
+    plain = bytearray()
+    turned = 0
+    for byte in escaped:
+        if byte == _ESCAPE:
+            turned = _TURNED
         else:
-            data = bytes(requests[3 : size - 1])
-            del requests[:size]
-            if data[:1] == bytes([_AT_REQUEST]):
-                value = _ANSWERS.get(data[2:4])
-                status = _INVALID_COMMAND if value is None else _OK
-                yield frame(bytes([_AT_RESPONSE]) + data[1:4] + bytes([status]) + (value or b""))
+            plain.append(byte ^ turned)
+            turned = 0
+    return bytes(plain)
 
 
 @contextmanager
