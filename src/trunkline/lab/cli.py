@@ -15,6 +15,7 @@ from trunkline.lab.control import Endpoints, Request, request
 from trunkline.lab.faults import Fault, FaultKind
 from trunkline.lab.plant import run_plant
 from trunkline.lab.site import SitePlan, site_text
+from trunkline.lab.xbee_radio import NODE, run_radio
 from trunkline.model import times
 from trunkline.model.errors import TrunklineError
 
@@ -118,6 +119,25 @@ def site(
         sys.stdout.write(text)
     else:
         output.write_text(text)
+
+
+@app.command()
+def xbee(
+    link: Annotated[Path, typer.Option(help="where to put the serial port: a link to a pseudo terminal")],
+    seed: Annotated[int, typer.Option(help="decides every value")] = _DEFAULTS.seed,
+    period_ms: Annotated[int, typer.Option(min=10, help="milliseconds between two frames")] = _DEFAULTS.period_ms,
+    seconds: Annotated[float | None, typer.Option("--for", help="seconds to run; for ever if not given")] = None,
+) -> None:
+    """Run an XBee module with the radio of an offshore well behind it, on a serial port of its own, until it is interrupted."""
+
+    def ready() -> None:
+        typer.echo(f"serial port {link}, API mode 2; radio {NODE.hex().upper()} sends every {period_ms} ms", err=True)
+
+    try:
+        sent = asyncio.run(run_radio(link, seed=seed, period_ms=period_ms, seconds=seconds, on_ready=ready))
+    except OSError as error:
+        _fail(error)
+    typer.echo(f"{sent} frames", err=True)
 
 
 @fault_app.command()

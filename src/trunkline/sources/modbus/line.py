@@ -21,8 +21,8 @@ from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInput
 from typing_extensions import override
 
 from trunkline.model.errors import SourceUnavailable
-from trunkline.sources.modbus.address import Table
 from trunkline.sources.modbus.config import ModbusConfig
+from trunkline.sources.registers.address import Table
 
 # The library reports each timeout and each late answer as an error, with a dump of frames; here they are qualities and counts.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)

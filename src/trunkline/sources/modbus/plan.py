@@ -7,7 +7,7 @@ device's limit and none reading over a longer gap than allowed.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from trunkline.sources.modbus.address import Table
+from trunkline.sources.registers.address import Table
 
 
 class Place(NamedTuple):

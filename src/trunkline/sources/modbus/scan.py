@@ -8,10 +8,10 @@ from typing import NamedTuple
 from trunkline.model.errors import SourceUnavailable
 from trunkline.model.quality import Quality
 from trunkline.model.scan import Scan
-from trunkline.sources.modbus.codec import GOOD, Layout
 from trunkline.sources.modbus.line import Line, NoAnswer, Refused
 from trunkline.sources.modbus.plan import Request, halve
 from trunkline.sources.modbus.sheet import Member, Outcome, Part, Sheet
+from trunkline.sources.registers.codec import GOOD, Layout
 
 #: Exception codes (V1.1b3, section 7) in the words of qualities; the rest is a device fault.
 _QUALITIES: dict[int, Quality] = {

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Kind
 from trunkline.model.scan import F64, I64, Bools, Roster, Scan
-from trunkline.sources.modbus.codec import GOOD, Judged, Layout, byte_order, is_linear, is_plain, judge
+from trunkline.sources.registers.codec import GOOD, Judged, Layout, byte_order, is_linear, is_plain, judge
 
 #: Native types of the number formats, by their letters for the struct module.
 _TYPES: Final = {code: np.dtype(code) for code in "hHiIqQfd"}

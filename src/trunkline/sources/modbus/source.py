@@ -10,14 +10,14 @@ from pymodbus.pdu.bit_message import WriteSingleCoilRequest
 from pymodbus.pdu.register_message import MaskWriteRegisterRequest, WriteMultipleRegistersRequest, WriteSingleRegisterRequest
 
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
-from trunkline.sources.modbus.address import Address, Table
 from trunkline.sources.modbus.cadence import Cadence
-from trunkline.sources.modbus.codec import Layout, encode, encode_bits
 from trunkline.sources.modbus.config import ModbusConfig, ModbusTag
 from trunkline.sources.modbus.line import Line, NoAnswer, Refused
 from trunkline.sources.modbus.plan import Limits, Place, Request, coalesce
 from trunkline.sources.modbus.scan import Region, Scanner
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, SourceContext, WriteCommand
+from trunkline.sources.registers.address import Address, Table
+from trunkline.sources.registers.codec import Layout, encode, encode_bits
 
 log = structlog.get_logger(__name__)
 

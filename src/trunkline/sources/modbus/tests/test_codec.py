@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Kind, Reading, Value
-from trunkline.sources.modbus.address import FORMATS, WordOrder, parse_format
-from trunkline.sources.modbus.codec import Layout, encode, encode_bits
 from trunkline.sources.modbus.sheet import Member, Outcome, Part, Sheet
+from trunkline.sources.registers.address import FORMATS, WordOrder, parse_format
+from trunkline.sources.registers.codec import Layout, encode, encode_bits
 
 NOW = 1_700_000_000_000_000
 ORDERS: tuple[WordOrder, ...] = ("ABCD", "CDAB", "BADC", "DCBA")

@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from trunkline.model.reading import Kind
-from trunkline.sources.modbus.address import Address, Table
 from trunkline.sources.modbus.config import ModbusConfig
 from trunkline.sources.modbus.tests.support import configure, tag
+from trunkline.sources.registers.address import Address, Table
 
 
 def test_settings_of_the_source_stand_in_for_those_of_a_tag() -> None:

@@ -3,8 +3,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.sources.modbus.address import Table
 from trunkline.sources.modbus.plan import Limits, Place, Request, coalesce, halve
+from trunkline.sources.registers.address import Table
 
 HOLDING, COIL = Table.HOLDING, Table.COIL
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.sources.modbus.address import Address, Table, parse_address, parse_format
+from trunkline.sources.registers.address import Address, Table, parse_address, parse_format
 
 
 @pytest.mark.parametrize(

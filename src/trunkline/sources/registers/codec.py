@@ -1,4 +1,4 @@
-"""What the registers of one tag mean, and values into registers. Pure: no I/O. `sheet.py` does whole scans at once."""
+"""What the registers of one tag mean, and values into registers. Pure: no I/O. The Modbus source decodes whole scans (`sheet.py`)."""
 
 import math
 import struct
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from trunkline.model.quality import Quality
 from trunkline.model.reading import INT64_MAX, INT64_MIN, Kind, Value
-from trunkline.sources.modbus.address import Format, WordOrder
+from trunkline.sources.registers.address import Format, WordOrder
 
 GOOD = int(Quality.GOOD)
 Judged = tuple[Value, int]

@@ -1,0 +1,1 @@
+"""What sources that speak of Modbus registers share: addresses, formats, and tags that name them."""
