@@ -10,11 +10,11 @@ import pytest
 from tests.docs.support import ROOT, with_free_ports
 from tests.system.support import RunningSite, until
 
-from trunkline.cli.wiring import historian_reader
 from trunkline.historian.reader import UnknownTag
 from trunkline.model import times
 from trunkline.model.quality import Quality
 from trunkline.sources.xbee.tests.radio import Module
+from trunkline.supervisor.wiring import historian_reader
 
 EXAMPLE = ROOT / "examples" / "offshore" / "site.yaml"
 PRESSURE, TEMPERATURE = "OFFSHORE.FIELD_A.WELL_12.PRESSURE", "OFFSHORE.FIELD_A.WELL_12.TEMPERATURE"
