@@ -52,6 +52,7 @@ class Node:
         tags: readers of its tags by device ('' for the edge node itself) and metric.
         online: whether it was born and has not died since.
         dead: whether it died and was not born since.
+        doubted: when it counts as dead unless it is heard before; infinity while nothing speaks against it.
         bd_seq: number that its death certificate will carry.
         next_seq: sequence number of its next message.
         births: by device, '' for the edge node itself.
@@ -63,6 +64,7 @@ class Node:
     tags: dict[str, dict[str, list[TagReader]]] = field(default_factory=dict)
     online: bool = False
     dead: bool = False
+    doubted: float = math.inf
     bd_seq: int | None = None
     next_seq: int = 0
     births: dict[str, Birth] = field(default_factory=dict)

@@ -73,7 +73,7 @@ class HostSession:
     @property
     def settled(self) -> bool:
         """Whether of every tag's edge node and device it is known if it lives: tags without a reading are then unchanged."""
-        return not self._missed_at
+        return not self._missed_at and all(node.doubted == math.inf for node in self._nodes.values())
 
     @property
     def seen(self) -> list[str]:
@@ -116,16 +116,19 @@ class HostSession:
     def next_due(self) -> float:
         """Return when `rebirths` or `missed` will have something to say; infinity if nothing is due."""
         waiting = (node.asked + REBIRTH_INTERVAL for node in self._nodes.values() if node.wanted)
-        return min((*waiting, *self._missed_at.values()), default=math.inf)
+        doubts = (node.doubted for node in self._nodes.values())
+        return min((*waiting, *doubts, *self._missed_at.values()), default=math.inf)
 
     def missed(self, at: float, now: int) -> list[Reading]:
-        """Return readings for the tags whose birth did not come in time: their edge node or device is not there."""
+        """Return readings for the tags whose edge node or device is not there: no birth in time, or no word after a doubtful death."""
         late = [owner for owner, limit in self._missed_at.items() if limit <= at]
         readings: list[Reading] = []
         for node, device in late:
             del self._missed_at[node, device]
             self._report(place(node, device), f"no birth within {self._patience:g} s: it is offline, or 'node' or 'device' is misspelt")
             readings += (reader.without_value(Quality.BAD_COMMS_LOST, now) for reader in self._nodes[node].readers(device))
+        for doubtful in [node for node in self._nodes.values() if node.doubted <= at]:
+            readings += self._end(doubtful, now)
         return readings
 
     def take(self, message: Message, at: float) -> list[Reading]:
@@ -148,7 +151,7 @@ class HostSession:
             case MessageType.NBIRTH:
                 return self._born(node, payload, message.received, at)
             case MessageType.NDEATH:
-                return self._died(node, payload, message.received)
+                return self._died(node, payload, message.received, at)
             case _:
                 return self._heard(node, topic, payload, message.received)
 
@@ -156,7 +159,7 @@ class HostSession:
         """Start over with an edge node; its devices have to be born after it (5.6)."""
         if not node.online:
             self._tell("EDGE_NODE_UP", f"Sparkplug edge node {node.id} is online", {"edge_node": node.id})
-        node.online, node.dead, node.wanted, node.births = True, False, "", {}
+        node.online, node.dead, node.doubted, node.wanted, node.births = True, False, math.inf, "", {}
         node.bd_seq = _bd_seq(payload)
         node.next_seq = ((payload.seq or 0) + 1) % _SEQUENCES
         for device in node.tags:
@@ -164,23 +167,29 @@ class HostSession:
                 self._missed_at[node.id, device] = at + self._patience
         return self._announced(node, "", payload, received)
 
-    def _died(self, node: Node, payload: Payload, received: int) -> list[Reading]:
+    def _died(self, node: Node, payload: Payload, received: int, at: float) -> list[Reading]:
         """Take a death certificate, unless it belongs to an earlier connection of the edge node.
 
         [tck-id-topics-ndeath-payload]: it carries 'the bdSeq number, so that the NDEATH event can be associated with the NBIRTH'. The
-        broker may send the will of a lost connection after the birth of the next.
+        broker may send the will of a lost connection after the birth of the next. Some edge nodes count wrongly, though: if this one is not
+        heard again, it is dead all the same.
         """
         if node.dead:
             return []  # the edge node said so itself, and then the broker
         certified = _bd_seq(payload)
         if node.online and None not in (certified, node.bd_seq) and certified != node.bd_seq:
             self._want(node, f"a death certificate with bdSeq {certified} came after the birth with {node.bd_seq}")
+            node.doubted = min(node.doubted, at + self._patience)
             return []
+        return self._end(node, received)
+
+    def _end(self, node: Node, received: int) -> list[Reading]:
+        """Mark everything of an edge node."""
         for owner in [owner for owner in self._missed_at if owner[0] == node.id]:
             del self._missed_at[owner]
         if node.online:
             self._tell("EDGE_NODE_DOWN", f"Sparkplug edge node {node.id} is offline", {"edge_node": node.id})
-        node.online, node.dead, node.wanted, node.births = False, True, "", {}
+        node.online, node.dead, node.doubted, node.wanted, node.births = False, True, math.inf, "", {}
         # its time is that of the connection, so it is stamped as 'the current Host Application's system UTC time' (5.5)
         return [reader.without_value(Quality.BAD_COMMS_LOST, received) for reader in node.readers()]
 
@@ -189,6 +198,7 @@ class HostSession:
         if not node.online:
             self._want(node, f"{topic.type.value} came before its birth")
             return []
+        node.doubted = math.inf
         self._check_sequence(node, payload.seq or 0)
         if topic.type is MessageType.DBIRTH:
             return self._announced(node, topic.device, payload, received)

@@ -161,6 +161,26 @@ def test_a_death_of_an_earlier_connection_is_ignored(host: Host) -> None:
     wrong = Metric(name="bdSeq", datatype=DataType.INT64, form=Form.LONG, raw=255)
     assert host.hear("NDEATH", wrong) == []
     assert host.asked()
+    assert not host.settled()
+    assert [one.value for one in host.hear("NDATA", flow(3.0), seq=2)] == [3.0]
+    assert host.settled()
+    assert host.session.missed(1e9, NOW) == []
+
+
+def test_a_doubtful_death_is_believed_if_nothing_follows(host: Host) -> None:
+    """Some edge nodes sign off with the number of their next connection."""
+    wrong = Metric(name="bdSeq", datatype=DataType.INT64, form=Form.LONG, raw=1)
+    host.hear("NDEATH", wrong)
+    assert host.asked()
+    assert host.session.next_due() == host.at + PATIENCE
+    host.at += PATIENCE
+    assert [(one.tag, one.quality) for one in host.session.missed(host.at, NOW)] == [
+        ("P.FLOW", Quality.BAD_COMMS_LOST),
+        ("P.SPEED", Quality.BAD_COMMS_LOST),
+    ]
+    assert [kind for kind, _ in host.events] == ["EDGE_NODE_UP", "EDGE_NODE_DOWN"]
+    assert host.settled()
+    host.born(1)
     assert [one.value for one in host.hear("NDATA", flow(3.0), seq=2)] == [3.0]
 
 
@@ -196,7 +216,7 @@ def test_births_that_do_not_come_are_told() -> None:
         ("P.SPEED", Quality.BAD_COMMS_LOST),
     ]
     assert host.settled()
-    assert host.session.missed(math.inf, NOW) == []
+    assert host.session.missed(1e9, NOW) == []
     host.at = 20.0
     host.hear("NBIRTH", flow(1.0), seq=0)
     assert not host.settled()
