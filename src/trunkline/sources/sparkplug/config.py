@@ -32,6 +32,9 @@ class SparkplugConfig(BrokerConfig):
     timeout: float = Field(
         10.0, gt=0, le=300, description="longest wait in seconds for a connection, a birth that was asked for, or a write's confirmation"
     )
+    max_in_flight: int = Field(
+        10_000, ge=1, le=65_535, description="most messages held that are not yet read; beyond it the broker has to wait, or to drop"
+    )
     group: SparkplugId = Field(description="Sparkplug group of the edge nodes")
     nodes: tuple[SparkplugId, ...] = Field((), description="edge nodes to listen to; empty: every edge node of the group")
     host_id: SparkplugId | None = Field(

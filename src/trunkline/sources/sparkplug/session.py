@@ -43,7 +43,6 @@ class HostSession:
 
     Attributes:
         unmatched: messages that no tag and no browsing asked for.
-        undecodable: payloads that were no Sparkplug payloads.
     """
 
     def __init__(self, readers: Iterable[tuple[str, str, TagReader]], patience: float, at: float, report: Report, tell: Tell) -> None:
@@ -65,7 +64,6 @@ class HostSession:
         self._report = report
         self._tell = tell
         self.unmatched = 0
-        self.undecodable = 0
         for node, device, reader in readers:
             self.follow(node).tags.setdefault(device, {}).setdefault(reader.metric, []).append(reader)
             self._missed_at[node, device] = at + patience
@@ -81,10 +79,11 @@ class HostSession:
         return sorted({*self._nodes, *self._seen})
 
     def follow(self, node: str) -> Node:
-        """Return an edge node, whose births are kept and wanted from now on."""
-        if node not in self._nodes:
-            self._nodes[node] = Node(node, wanted="nothing is known of it yet")
-        return self._nodes[node]
+        """Return an edge node, whose births are kept from now on, and wanted if it is not online."""
+        known = self._nodes.setdefault(node, Node(node))
+        if not known.online and not known.wanted:
+            known.wanted = "nothing is known of it"
+        return known
 
     def births(self, node: str) -> dict[str, Birth] | None:
         """Return the births of an edge node by device, '' for its own; None while it is not online."""
@@ -144,7 +143,6 @@ class HostSession:
         try:
             payload = codec.decode(message.payload)
         except Undecodable as error:
-            self.undecodable += 1
             self._want(node, f"its {topic.type.value} could not be decoded: {error}")
             return []
         match topic.type:

@@ -35,8 +35,7 @@ class SparkplugSource:
     """A Sparkplug host application: reads what edge nodes report, asks for births when it has missed something.
 
     Attributes:
-        undecodable: payloads, and values of tags, that could not be decoded since the start.
-        unmatched: messages of edge nodes that no tag names since the connection.
+        undecodable: values of tags that could not be decoded since the start.
     """
 
     def __init__(self, config: SparkplugConfig, context: SourceContext) -> None:
@@ -146,7 +145,7 @@ class SparkplugSource:
         node, _, device = at.partition("/")
         if node and self._session.births(node) is None:
             self._session.follow(node)
-            self._ask_for_births(link)
+        self._ask_for_births(link)
         await self._listen_for(link, _LISTEN)
         if not node:
             return [BrowseNode(one, one, branch=True) for one in self._session.seen]

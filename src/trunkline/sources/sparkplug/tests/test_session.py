@@ -86,6 +86,14 @@ def test_nothing_is_asked_of_an_edge_node_that_keeps_to_the_standard(host: Host)
     assert host.settled()
 
 
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (254, 255), (255, 0), (None, 1)])
+def test_a_birth_may_start_anywhere(host: Host, first: int | None, second: int) -> None:
+    """4.2.1 asks for 0, 5.4 for 'a 'seq' number that is between 0 and 255 (inclusive)'; senders that leave a zero out mean it."""
+    host.hear("NBIRTH", flow(1.0), seq=first)
+    host.hear("NDATA", flow(2.0), seq=second)
+    assert not host.asked()
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=600))
 def test_every_missing_message_is_noticed_by_the_next(kept: list[bool]) -> None:
     """Whatever is lost, except whole rounds of 256: the first message after a hole has the births asked for, and no other does."""

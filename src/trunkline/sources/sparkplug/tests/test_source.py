@@ -223,6 +223,9 @@ async def test_browsing_lists_edge_nodes_devices_and_metrics(broker: Broker, tmp
         readings, _ = await take(source, 2)
         assert {one.tag for one in readings} == {"P.FLOW", "P.PUMP.SPEED"}, "what came while browsing is read afterwards"
         assert await source.browse("edge-7") == []
+        await asyncio.to_thread(other.vanish)
+        await source.browse("")
+        assert await source.browse("edge-2") == [], "it is offline"
     with pytest.raises(SourceUnavailable, match="not connected"):
         await source_on(broker.port, tmp_path).browse("")
 
