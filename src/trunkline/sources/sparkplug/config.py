@@ -9,7 +9,8 @@ from trunkline.sources.broker.config import BrokerConfig, Session
 from trunkline.sources.sparkplug.topics import check_id
 
 SparkplugId = Annotated[str, AfterValidator(check_id)]
-#: [tck-id-payloads-ndeath-will-message-qos]: deaths are published at QoS 1; everything else of an edge node at QoS 0.
+#: Deaths are published at QoS 1, everything else of an edge node at QoS 0. The session begins and ends with the connection
+#: ([tck-id-message-flow-phid-sparkplug-clean-session-50]), so nothing that is retained or kept is wanted.
 SESSION = Session(qos=1, retained=False)
 
 

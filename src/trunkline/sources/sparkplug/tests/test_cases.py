@@ -58,7 +58,7 @@ LAST = {"node": "end", "type": "NBIRTH", "seq": 0, "metrics": [{"name": "End", "
 
 @pytest.mark.parametrize("name", sorted(case.name for case in CASES.iterdir()))
 async def test_case(name: str, broker: Broker, device: Device, tmp_path: Path) -> None:
-    """W-45, W-48, W-108, D-9, D-16, PD-26: from messages on a real broker to readings and events."""
+    """W-45, W-48, W-108, D-16, PD-26: from messages on a real broker to readings and events."""
     tags = yaml.safe_load((CASES / name / "config.yaml").read_text())["tags"]
     messages = [*yaml.safe_load((CASES / name / "messages.yaml").read_text()), LAST]
     expected = json.loads((CASES / name / "expected.json").read_text())
