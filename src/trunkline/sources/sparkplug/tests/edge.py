@@ -96,6 +96,10 @@ class EdgeNode:
         assert self._connected.wait(PATIENCE), "the broker does not answer"
         if self._online:
             self.birth()
+        # the broker handles packets in order: with its answer to this one it has handled the births
+        done = client.publish("edge/connected", qos=1)
+        done.wait_for_publish(PATIENCE)
+        assert done.is_published(), "the broker does not answer"
 
     def topic(self, kind: str, device: str = "") -> str:
         return f"spBv1.0/{GROUP}/{kind}/{self.name}{f'/{device}' if device else ''}"
