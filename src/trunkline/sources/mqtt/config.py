@@ -4,33 +4,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trunkline.config.tags import Model, Path, Seconds, SourceConfig, TagConfig
+from trunkline.config.tags import Model, Path, Seconds, TagConfig
 from trunkline.model.events import AlarmSeverity
+from trunkline.sources.broker.config import BrokerConfig, Session
 from trunkline.sources.mqtt.paths import check_path
 from trunkline.sources.mqtt.topics import check_filter, check_name, covers
 
 TopicFilter = Annotated[str, AfterValidator(check_filter), Field(examples=["plant/area02/unit05", "plant/+/unit05/#"])]
 TopicName = Annotated[str, AfterValidator(check_name)]
 JsonPath = Annotated[str, AfterValidator(check_path), Field(examples=["$.value", "$.sensors[0].flow", "$.samples[*].v"])]
-SecretReference = Annotated[str, Field(pattern=r"^\$\{(secret|env|file):[^{}]+\}$", examples=["${secret:broker-password}"])]
 TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"]
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-class TlsConfig(Model):
-    """Encryption. The broker's certificate and name are always checked."""
-
-    ca_file: str = Field("", description="PEM file of the authorities to trust; empty: those of the system")
-    cert_file: str = Field("", description="PEM file of the client certificate with its chain")
-    key_file: str = Field("", description="PEM file of the client certificate's key")
-    key_password: SecretReference | None = Field(None, description="secret reference of the key's password")
-
-    @model_validator(mode="after")
-    def _pair(self) -> "TlsConfig":
-        if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("'cert_file' and 'key_file' belong together: give both or none")
-        return self
 
 
 class MqttTagConfig(TagConfig):
@@ -94,26 +77,13 @@ class EventConfig(Model):
         return AlarmSeverity[self.severity] if self.severity else None
 
 
-class MqttConfig(SourceConfig):
+class MqttConfig(BrokerConfig):
     """A connection to an MQTT broker."""
 
     type: Literal["mqtt"] = "mqtt"
-    host: str = Field(min_length=1, description="name or address of the broker; with TLS it must be in the broker's certificate")
-    port: int = Field(1883, ge=1, le=65_535, description="8883 is usual with TLS")
-    protocol: Literal["5", "3.1.1"] = Field("5", description="version of MQTT to speak")
-    tls: TlsConfig | None = Field(None, description="encryption; absent: plain TCP")
-    username: str = Field("", max_length=1024, description="name at the broker, or a secret reference")
-    password: SecretReference | None = Field(None, description="secret reference of the password")
-    allow_password_without_tls: bool = Field(
-        False, description="send the password without TLS over the network; everyone on the way can read it"
-    )
-    client_id: str = Field("", max_length=256, description="identity of the session; empty: made of the gateway's and the source's id")
     qos: Literal[0, 1, 2] = Field(1, description="quality of service to subscribe with; 0 may lose messages")
     persistent: bool = Field(True, description="the broker keeps the session and its messages while the gateway is away")
     session_expiry: Seconds = Field(7 * 86_400.0, description="how long (MQTT 5); older brokers decide themselves")
-    keepalive: int = Field(15, ge=1, le=3600, description="seconds until a silent broker is asked, and again until it counts as lost")
-    timeout: float = Field(10.0, gt=0, le=300, description="longest wait in seconds for a connection, an answer or a delivered write")
-    max_in_flight: int = Field(1000, ge=1, le=65_535, description="most messages held that are not yet acknowledged (receive maximum)")
     max_text_bytes: int = Field(65_536, ge=1, description="longer text values are refused as undecodable")
     retained: bool = Field(True, description="take the messages that the broker retains for new subscribers")
     subscribe: tuple[TopicFilter, ...] = Field(
@@ -123,21 +93,16 @@ class MqttConfig(SourceConfig):
     events: tuple[EventConfig, ...] = Field((), description="topics of events and alarms")
 
     @model_validator(mode="after")
-    def _secure(self) -> "MqttConfig":
-        if self.password and not self.username:
-            raise ValueError("a 'password' needs a 'username'")
-        if self.password and not self.tls and not self.allow_password_without_tls and self.host not in LOOPBACK:
-            raise ValueError(
-                "the password would cross the network unencrypted: add 'tls', or 'allow_password_without_tls: true' if that is meant"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _subscribed(self) -> "MqttConfig":
         for topic in self.topics if self.subscribe else ():
             if not any(covers(wide, topic) for wide in self.subscribe):
                 raise ValueError(f"no filter under 'subscribe' covers the topic {topic!r}: add one, or leave 'subscribe' out")
         return self
+
+    @property
+    def session(self) -> Session:
+        """What is asked of the broker."""
+        return Session(self.qos, self.retained, self.session_expiry if self.persistent else 0)
 
     @property
     def topics(self) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from trunkline.model import quality, times
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Kind, Reading, Value, coerce
+from trunkline.sources.broker.message import Message
 from trunkline.sources.mqtt.config import MqttTagConfig, TimeFormat
 from trunkline.sources.mqtt.paths import Finder, compile_path, is_singular
 
@@ -27,28 +28,6 @@ _FALSE = frozenset({"false", "off", "no", "0"})
 
 class Undecodable(ValueError):
     """A payload, or a part of it, is not what the configuration says; the text is the reason."""
-
-
-class Message(NamedTuple):
-    """A message as the broker delivered it.
-
-    Attributes:
-        sequence: place in the order of arrival within one connection.
-        topic: topic name.
-        payload: bytes as sent.
-        qos: 0 to 2.
-        packet: packet identifier to acknowledge; 0 at QoS 0.
-        retained: kept by the broker from before the subscription.
-        received: when it arrived, µs UTC.
-    """
-
-    sequence: int
-    topic: str
-    payload: bytes
-    qos: int
-    packet: int
-    retained: bool
-    received: int
 
 
 #: Takes a message and why it, or a part of it, could not be decoded.

@@ -9,13 +9,14 @@ import msgspec
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.events import Event
 from trunkline.model.reading import Kind, Reading, Value, coerce
+from trunkline.sources.broker.client import make_client
+from trunkline.sources.broker.config import Session
+from trunkline.sources.broker.link import BrokerLink
+from trunkline.sources.broker.message import Message
 from trunkline.sources.mqtt import browsing
-from trunkline.sources.mqtt.client import StoringClient
 from trunkline.sources.mqtt.config import MqttConfig, MqttTagConfig
-from trunkline.sources.mqtt.credentials import login, tls_context
 from trunkline.sources.mqtt.events import EventDecoder
-from trunkline.sources.mqtt.link import BrokerLink
-from trunkline.sources.mqtt.payload import Message, TagDecoder, Undecodable, parse_json
+from trunkline.sources.mqtt.payload import TagDecoder, Undecodable, parse_json
 from trunkline.sources.mqtt.topics import Router, without_covered
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, SourceContext, WriteCommand
 
@@ -50,7 +51,7 @@ class MqttSource:
     async def connect(self) -> None:
         """Connect and subscribe. Raises SourceUnavailable or SourceMisconfigured."""
         await self.close()
-        link = BrokerLink(self._client(self._config, self._client_id()), self._config, self._context.now)
+        link = self._link_with(self._config.session, self._client_id())
         try:
             await link.open()
             await self._subscribe(link)
@@ -88,7 +89,7 @@ class MqttSource:
             return CommandOutcome.REFUSED
         if value is None:
             return CommandOutcome.REFUSED
-        answer = await self._connected().publish(tag.command_topic, _command_payload(tag, value), self._config.timeout)
+        answer = await self._connected().publish(tag.command_topic, _command_payload(tag, value), expiry=self._config.timeout)
         if answer is None:
             return CommandOutcome.UNKNOWN
         return CommandOutcome.REFUSED if answer.is_failure else CommandOutcome.DONE
@@ -96,8 +97,7 @@ class MqttSource:
     async def browse(self, at: str) -> list[BrowseNode]:
         """Listen for a moment and list the topics seen below `at` ('' for all), with the members of JSON payloads."""
         # a session of its own: the one that reads must not see these messages
-        config = self._config.model_copy(update={"persistent": False, "qos": 0, "retained": True})
-        link = BrokerLink(self._client(config, f"{self._client_id()}-browse"), config, self._context.now)
+        link = self._link_with(Session(qos=0, retained=True), f"{self._client_id()}-browse")
         try:
             await link.open()
             return await browsing.listen(link, at)
@@ -113,14 +113,8 @@ class MqttSource:
     def _client_id(self) -> str:
         return self._config.client_id or f"trunkline-{self._context.gateway}-{self._config.id}"
 
-    def _client(self, config: MqttConfig, client_id: str) -> StoringClient:
-        client = StoringClient(config, client_id)
-        known = login(config, self._context.resolve_secret)
-        if known:
-            client.username_pw_set(*known)
-        if config.tls:
-            client.tls_set_context(tls_context(config.tls, self._context.directory, self._context.resolve_secret))
-        return client
+    def _link_with(self, session: Session, client_id: str) -> BrokerLink:
+        return BrokerLink(make_client(self._config, session, client_id, self._context), self._config, session, self._context.now)
 
     def _connected(self) -> BrokerLink:
         if self._link is None:

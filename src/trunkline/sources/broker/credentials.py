@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trunkline.model.errors import Misconfigured, SourceMisconfigured
-from trunkline.sources.mqtt.config import MqttConfig, TlsConfig
+from trunkline.sources.broker.config import BrokerConfig, TlsConfig
 
 
 def resolve(reference: str, resolve_secret: Callable[[str], str]) -> str:
@@ -20,7 +20,7 @@ def resolve(reference: str, resolve_secret: Callable[[str], str]) -> str:
         raise SourceMisconfigured(f"secret {reference} cannot be resolved ({type(error).__name__}): store it, or mend the name") from error
 
 
-def login(config: MqttConfig, resolve_secret: Callable[[str], str]) -> tuple[str, str | None] | None:
+def login(config: BrokerConfig, resolve_secret: Callable[[str], str]) -> tuple[str, str | None] | None:
     """Return user name and password; None for an anonymous connection. Raises SourceMisconfigured."""
     if not config.username:
         return None

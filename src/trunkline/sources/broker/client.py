@@ -9,7 +9,9 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 
-from trunkline.sources.mqtt.config import MqttConfig
+from trunkline.sources.broker.config import BrokerConfig, Session
+from trunkline.sources.broker.credentials import login, tls_context
+from trunkline.sources.port import SourceContext
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +33,13 @@ class StoringClient(Client):
         fault: what broke the connection, where the socket or the codec said so.
     """
 
-    def __init__(self, config: MqttConfig, client_id: str) -> None:
+    def __init__(self, config: BrokerConfig, session: Session, client_id: str) -> None:
         """Make a client that does nothing on its own: no thread, no reconnection."""
         version_5 = config.protocol == "5"
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            clean_session=None if version_5 else not config.persistent,
+            clean_session=None if version_5 else not session.persistent,
             protocol=MQTTProtocolVersion.MQTTv5 if version_5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,
@@ -61,6 +63,11 @@ class StoringClient(Client):
             self._sock_close()
             return False
         return True
+
+    @property
+    def heard(self) -> float:
+        """When the last packet came, in seconds of the monotonic clock."""
+        return float(self._last_bytes_received)
 
     def ping(self) -> None:
         """Tell the broker that this client is alive, without waiting for the answer: reading is paused."""
@@ -115,3 +122,14 @@ class StoringClient(Client):
         piece = self._received[self._taken : self._taken + bufsize]
         self._taken += len(piece)
         return piece
+
+
+def make_client(config: BrokerConfig, session: Session, client_id: str, context: SourceContext) -> StoringClient:
+    """Return a client with the configured login and encryption; nothing is opened. Raises SourceMisconfigured."""
+    client = StoringClient(config, session, client_id)
+    known = login(config, context.resolve_secret)
+    if known:
+        client.username_pw_set(*known)
+    if config.tls:
+        client.tls_set_context(tls_context(config.tls, context.directory, context.resolve_secret))
+    return client

@@ -17,9 +17,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
-from trunkline.sources.mqtt.client import StoringClient
-from trunkline.sources.mqtt.config import MqttConfig
-from trunkline.sources.mqtt.payload import Message
+from trunkline.sources.broker.client import StoringClient
+from trunkline.sources.broker.config import BrokerConfig, Session
+from trunkline.sources.broker.message import Message
 
 _log = logging.getLogger(__name__)
 
@@ -59,11 +59,12 @@ class BrokerLink:
         resumed: whether the broker still had the session of an earlier connection.
     """
 
-    def __init__(self, client: StoringClient, config: MqttConfig, now: Callable[[], int]) -> None:
+    def __init__(self, client: StoringClient, config: BrokerConfig, session: Session, now: Callable[[], int]) -> None:
         """Prepare a link; `open` connects it."""
         self.resumed = False
         self._client = client
         self._config = config
+        self._session = session
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._connected: asyncio.Future[ReasonCode] = self._loop.create_future()
@@ -136,9 +137,9 @@ class BrokerLink:
             return {}
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it untyped
         properties.ReceiveMaximum = self._config.max_in_flight
-        if self._config.persistent:
-            properties.SessionExpiryInterval = min(round(self._config.session_expiry), 0xFFFF_FFFE)
-        return {"clean_start": not self._config.persistent, "properties": properties}
+        if self._session.persistent:
+            properties.SessionExpiryInterval = min(max(1, round(self._session.expiry)), 0xFFFF_FFFE)
+        return {"clean_start": not self._session.persistent, "properties": properties}
 
     async def subscribe(self, filters: Sequence[str]) -> None:
         """Subscribe and wait for the grants. Raises SourceMisconfigured naming the filter that the broker refuses."""
@@ -151,15 +152,15 @@ class BrokerLink:
                     raise SourceMisconfigured(
                         self._where(f"refuses the subscription to {one!r} ({grant}): mend its access rules or the topic")
                     )
-                if grant.value < self._config.qos:
-                    _log.warning("%s", self._where(f"grants QoS {grant.value} for {one!r}, not {self._config.qos}"))
+                if grant.value < self._session.qos:
+                    _log.warning("%s", self._where(f"grants QoS {grant.value} for {one!r}, not {self._session.qos}"))
 
     def _subscription(self) -> Any:  # noqa: ANN401 - paho takes a number with MQTT 3.1.1 and options with MQTT 5
         if self._config.protocol != "5":
-            return self._config.qos
+            return self._session.qos
         # 3.8.3.1: with a persistent session the retained messages came with the first subscription
-        handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if self._config.retained else SubscribeOptions.RETAIN_DO_NOT_SEND
-        return SubscribeOptions(qos=self._config.qos, retainHandling=handling)
+        handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if self._session.retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+        return SubscribeOptions(qos=self._session.qos, retainHandling=handling)
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
         """Give up subscriptions of an earlier configuration that the broker's session still holds."""
@@ -190,17 +191,38 @@ class BrokerLink:
                 self._client.ack(message.packet, message.qos)
         self._resume_if_room()
 
-    async def publish(self, topic: str, payload: bytes, expiry: float) -> ReasonCode | None:
-        """Publish at QoS 1. Returns the broker's answer, None if there was none within `expiry` seconds or before the connection broke."""
-        properties = None
-        if self._config.protocol == "5":
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
-            properties.MessageExpiryInterval = max(1, round(expiry))  # a device that comes back later must not act on it
-        packet = self._client.publish(topic, payload, qos=1, properties=properties).mid
+    async def publish(self, topic: str, payload: bytes, *, expiry: float | None = None, retain: bool = False) -> ReasonCode | None:
+        """Publish at QoS 1. Returns the broker's answer, None if there was none in time or before the connection broke.
+
+        Args:
+            topic: topic name.
+            payload: bytes to send.
+            expiry: seconds after which the broker no longer delivers it (MQTT 5): a device that comes back later must not act on it.
+            retain: have the broker keep it for later subscribers.
+        """
+        packet = self._client.publish(topic, payload, qos=1, retain=retain, properties=self._expiring(expiry)).mid
         try:
             return (await self._answer(packet, ""))[0]
         except SourceUnavailable:
             return None
+
+    def send(self, topic: str, payload: bytes, *, expiry: float | None = None) -> None:
+        """Publish at QoS 0: nobody says whether it arrived. Raises SourceUnavailable without a connection."""
+        if self._lost is not None:
+            raise SourceUnavailable(self._lost)
+        self._client.publish(topic, payload, qos=0, properties=self._expiring(expiry))
+
+    def _expiring(self, expiry: float | None) -> Properties | None:
+        if expiry is None or self._config.protocol != "5":
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho leaves it untyped
+        properties.MessageExpiryInterval = max(1, round(expiry))
+        return properties
+
+    @property
+    def heard(self) -> float:
+        """When the last packet came from the broker, in seconds of the loop's clock."""
+        return self._client.heard
 
     def drop(self, why: str) -> None:
         """Break the connection and forget what was not read: the broker offers everything unacknowledged again, in order."""
