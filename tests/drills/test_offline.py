@@ -26,8 +26,8 @@ gateways:
 """
 
 
-def drill(*arguments: str) -> tuple[int, dict[str, Any], str]:
-    command = [sys.executable, "-m", "trunkline.cli.entry", "drill", "offline", "--virtual", "--json", *arguments]
+def drill(*arguments: str, name: str = "offline") -> tuple[int, dict[str, Any], str]:
+    command = [sys.executable, "-m", "trunkline.cli.entry", "drill", name, "--virtual", "--json", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
     return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}, done.stderr
 
@@ -69,6 +69,24 @@ def test_a_deleted_segment_is_noticed() -> None:
     assert told["lost"] > 0
     assert told["lost"] == told["readings"] - told["stored"]
     assert told["problems"][0].startswith("DRILL.AREA00.UNIT_00.T")
+
+
+def test_power_cuts_take_nothing_that_was_acknowledged() -> None:
+    """D-2, W-16: what was not synced is lost or torn, at moments and in ways that the seed picks."""
+    code, told, text = drill("--days", "0.05", "--tags", "20", "--cuts", "5", name="power-cut")
+    assert code == 0, (told, text)
+    assert (told["drill"], told["kills"], told["passed"]) == ("power-cut", 5, True)
+    assert told["bytes_torn"] > 0
+    assert told["readings"] == told["acknowledged"] == told["stored"]
+    assert told["lost"] == told["doubled"] == told["changed"] == 0
+
+
+def test_a_disk_that_lies_is_noticed() -> None:
+    """The same, with a disk that says 'synced' of what it has not: acknowledged readings go, and the drill says so."""
+    code, told, _ = drill("--days", "0.05", "--tags", "20", "--cuts", "5", "--sabotage", "lying-disk", name="power-cut")
+    assert code == 0
+    assert told["caught"]
+    assert told["lost"] > 0
 
 
 def test_a_gateway_without_tags_is_refused(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import tempfile
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
@@ -23,67 +24,131 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-_SABOTAGE: Final = ("segment",)
+#: Planted defects that the drill must notice; the second makes sense where power is cut.
+_SABOTAGE: Final = ("segment", "lying-disk")
 
 SiteFile = Annotated[Path | None, typer.Argument(help="site file whose gateway is rehearsed; without it a gateway with made-up tags")]
 Gateway = Annotated[str | None, typer.Option("--gateway", help="gateway of the site file, if it has several")]
 Seed = Annotated[int, typer.Option(help="of values and faults: the same seed makes the same drill")]
 Report = Annotated[Path | None, typer.Option("--report", help="write a page with pictures here", dir_okay=False)]
 Keep = Annotated[Path | None, typer.Option("--keep", help="keep the drill's data and logs in this new folder", file_okay=False)]
+Days = Annotated[float, typer.Option(min=0.001, max=366, help="how long the site is away")]
+Virtual = Annotated[bool, typer.Option("--virtual", help="as quickly as this machine can; otherwise it takes the days")]
+Tags = Annotated[int, typer.Option(min=1, max=100_000, help="made-up tags, without a site file")]
+Period = Annotated[float, typer.Option(min=0.01, max=3600, help="seconds between two readings of a tag")]
+Sabotage = Annotated[
+    str | None, typer.Option(help="plant a defect that must be noticed: 'segment' deletes stored readings; 'lying-disk', with power cuts")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print the figures as JSON on stdout")]
-
-
-@app.callback()
-def _drills() -> None:
-    """Keep the drill's name a word of its own."""
 
 
 @app.command()
 def offline(
     file: SiteFile = None,
     gateway: Gateway = None,
-    days: Annotated[float, typer.Option(min=0.001, max=366, help="how long the site is away")] = 7.0,
-    virtual: Annotated[bool, typer.Option("--virtual", help="as quickly as this machine can; otherwise it takes the days")] = False,
-    tags: Annotated[int, typer.Option(min=1, max=100_000, help="made-up tags, without a site file")] = 100,
-    period: Annotated[float, typer.Option(min=0.01, max=3600, help="seconds between two readings of a tag")] = 1.0,
+    days: Days = 7.0,
+    virtual: Virtual = False,
+    tags: Tags = 100,
+    period: Period = 1.0,
     kills: Annotated[int, typer.Option(min=0, max=1000, help="how often the gateway is killed by SIGKILL")] = 50,
     seed: Seed = 7,
     report: Report = None,
     keep: Keep = None,
-    sabotage: Annotated[str | None, typer.Option(help="'segment' deletes stored readings: the drill must notice")] = None,
+    sabotage: Sabotage = None,
     as_json: AsJson = False,
 ) -> None:
     """Days without the site, with kills; then the backlog, live readings and two more cuts. Everything is compared at the end."""
+    subject = _Subject(file, gateway, tags)
+    _rehearse(subject, _Course(days, period, kills, seed, paced=not virtual, sabotage=sabotage), _Output(report, keep, as_json))
+
+
+@app.command("power-cut")
+def power_cut(
+    file: SiteFile = None,
+    gateway: Gateway = None,
+    days: Days = 1.0,
+    virtual: Virtual = False,
+    tags: Tags = 100,
+    period: Period = 1.0,
+    cuts: Annotated[int, typer.Option(min=0, max=1000, help="how often the gateway's power is cut")] = 20,
+    seed: Seed = 7,
+    report: Report = None,
+    keep: Keep = None,
+    sabotage: Sabotage = None,
+    as_json: AsJson = False,
+) -> None:
+    """The same with power cuts: what was not synced to the disk is lost or torn. What was acknowledged must be there."""
+    subject = _Subject(file, gateway, tags)
+    course = _Course(days, period, cuts, seed, paced=not virtual, power=True, sabotage=sabotage)
+    _rehearse(subject, course, _Output(report, keep, as_json))
+
+
+class _Subject(NamedTuple):
+    """Who is rehearsed."""
+
+    file: Path | None
+    gateway: str | None
+    tags: int
+
+    def find(self) -> tuple[SiteConfig | None, GatewayConfig, list[PlannedTag]]:
+        """Return whose naming, which gateway and which tags. Raises Misconfigured."""
+        if self.file is None:
+            return None, GatewayConfig(id=GATEWAY), built_in_tags(self.tags)
+        site = load(self.file)
+        section = gateway_of(site, self.gateway)
+        return site.config, section, tags_of(site, section.id)
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What happens."""
+
+    days: float
+    period: float
+    kills: int
+    seed: int
+    paced: bool
+    power: bool = False
+    sabotage: str | None = None
+
+
+class _Output(NamedTuple):
+    """Where what it came to goes."""
+
+    report: Path | None
+    keep: Path | None
+    as_json: bool
+
+
+def _rehearse(subject: _Subject, course: _Course, output: _Output) -> None:
     logs.configure(as_json=False)
-    if sabotage not in {None, *_SABOTAGE}:
-        fail(f"--sabotage {sabotage} is not known: it can be {', '.join(_SABOTAGE)}", 2)
-    if keep is not None and keep.exists() and any(keep.iterdir()):
-        fail(f"{keep} is not empty: name a new folder", 2)
-    people.print(f"drill offline, seed {seed}", style="bold")
+    possible = _SABOTAGE if course.power else _SABOTAGE[:1]
+    if course.sabotage not in {None, *possible}:
+        fail(f"--sabotage {course.sabotage} is not known here: it can be {' or '.join(possible)}", 2)
+    if output.keep is not None and output.keep.exists() and any(output.keep.iterdir()):
+        fail(f"{output.keep} is not empty: name a new folder", 2)
+    people.print(f"drill, seed {course.seed}", style="bold")
     try:
-        config, section, planned = _subject(file, gateway, tags)
-        plan = make_plan(section.id, planned, seed=seed, days=days, period=period, paced=not virtual)
-        with nullcontext(str(keep)) if keep is not None else tempfile.TemporaryDirectory(prefix="trunkline-drill-") as name:
+        config, section, planned = subject.find()
+        plan = make_plan(section.id, planned, seed=course.seed, days=course.days, period=course.period, paced=course.paced)
+        place = tempfile.TemporaryDirectory(prefix="trunkline-drill-") if output.keep is None else nullcontext(str(output.keep))
+        with place as name:
             folder = Folder(Path(name).absolute())
             site = folder.write(plan, document_of(section, planned, config))
-            outcome = Offline(site, folder, kills, lambda words: people.print(plain(words), style="dim"), sabotage).run()
+            drill = Offline(site, folder, course.kills, _tell, power=course.power, sabotage=course.sabotage)
+            outcome = drill.run()
     except (TrunklineError, DrillFailed) as error:
         fail(str(error), 2)
     document = outcome.document()
-    if report is not None:
-        write_report(report, outcome)
-        people.print(plain(f"report: {report}"))
-    if as_json:
+    if output.report is not None:
+        write_report(output.report, outcome)
+        people.print(plain(f"report: {output.report}"), soft_wrap=True)
+    if output.as_json:
         emit(document)
     else:
         people.print_json(data=document)
     raise typer.Exit(0 if outcome.passed else 1)
 
 
-def _subject(file: Path | None, gateway: str | None, tags: int) -> tuple[SiteConfig | None, GatewayConfig, list[PlannedTag]]:
-    """Return whose naming, which gateway and which tags are rehearsed. Raises Misconfigured."""
-    if file is None:
-        return None, GatewayConfig(id=GATEWAY), built_in_tags(tags)
-    site = load(file)
-    section = gateway_of(site, gateway)
-    return site.config, section, tags_of(site, section.id)
+def _tell(words: str) -> None:
+    people.print(plain(words), style="dim", soft_wrap=True)

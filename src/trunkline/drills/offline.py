@@ -18,11 +18,10 @@ from trunkline.config.loading import Site
 from trunkline.drills.checking import Difference, compare, given_up
 from trunkline.drills.edge import acknowledged
 from trunkline.drills.plan import Folder, Plan
-from trunkline.drills.stage import Centre, DrillFailed, Edge, edge_journal
-from trunkline.drills.watch import Delays, LiveWatch, Sample, counts, disk, memory
+from trunkline.drills.stage import Centre, DrillFailed, Edge, EdgeJournal, edge_journal
+from trunkline.drills.watch import Delays, LiveWatch, Sample, memory
 from trunkline.gateway.edge import DROPPED, FORWARDED, READ
 from trunkline.ledger.balance import Balance, unbalanced
-from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import layout_of, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
@@ -63,6 +62,7 @@ class Course:
         feed_seconds: that history took.
         forgotten: acknowledged readings that a kill took.
         kills: of the edge.
+        torn: bytes that power cuts took.
         baseline: bytes of the edge's files before it was offline.
         delays: of live readings.
     """
@@ -75,6 +75,7 @@ class Course:
     feed_seconds: float = 0.0
     forgotten: int = 0
     kills: int = 0
+    torn: int = 0
     baseline: int = 0
     delays: Delays = field(default_factory=Delays)
 
@@ -114,7 +115,13 @@ class Outcome:
     balance: Balance
     acknowledged: int
     live: int
+    power: bool = False
     sabotage: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The drill's name."""
+        return "power-cut" if self.power else "offline"
 
     @property
     def passed(self) -> bool:
@@ -128,11 +135,12 @@ class Outcome:
         rate, peak, late = course.drain_rate, course.peak(), course.live_delay(0.99)
         used = [sample.memory for sample in course.samples if sample.memory]
         return {
-            "drill": "offline",
+            "drill": self.name,
             "seed": self.plan.seed,
             "days": round(self.plan.steps * self.plan.period_us / times.DAY, 4),
             "tags": len(self.plan.tags),
             "kills": course.kills,
+            **({"bytes_torn": course.torn} if self.power else {}),
             "cuts": sum(words == "cut" for _, words in course.marks),
             "readings": found.expected,
             "live_readings": self.live,
@@ -169,14 +177,17 @@ class Offline:
         folder: its files.
         kills: how often the edge is killed: four in five of them while it is offline.
         tell: says how far it is.
-        sabotage: 'segment' deletes a row of the historian before the comparison, which has to notice.
+        power: kills are power cuts: what was not synced is lost or torn.
+        sabotage: a planted defect that has to be noticed: 'segment' deletes a row of the historian before the comparison, 'lying-disk'
+            loses with the power what the disk said it had.
     """
 
-    def __init__(self, site: Site, folder: Folder, kills: int, tell: Tell, sabotage: str | None = None) -> None:
+    def __init__(self, site: Site, folder: Folder, kills: int, tell: Tell, *, power: bool = False, sabotage: str | None = None) -> None:
         self._site = site
         self._folder = folder
         self._plan = folder.plan()
         self._tell = tell
+        self._power = power
         self._sabotage = sabotage
         self._layout = layout_of(site.config.log)
         self._chance = random.Random(self._plan.seed)  # noqa: S311 - faults, no secret
@@ -197,14 +208,13 @@ class Offline:
         """Run it. Raises DrillFailed when it cannot go on."""
         self._folder.cut()
         self._began = self._moved = self._told = time.monotonic()
-        path = edge_journal(self._site, self._plan.gateway)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with Journal(path) as journal:
-            edge = Edge(self._folder, journal)
-            try:
-                return self._run(edge, journal)
-            finally:
-                edge.close()
+        journal = EdgeJournal(edge_journal(self._site, self._plan.gateway))
+        edge = Edge(self._folder, journal, self._chance if self._power else None, lying=self._sabotage == "lying-disk")
+        try:
+            return self._run(edge, journal)
+        finally:
+            edge.close()
+            journal.close()
 
     def _places(self, count: int, low: int, high: int) -> list[int]:
         """Return numbers of readings at which something happens, ascending."""
@@ -212,7 +222,7 @@ class Offline:
 
     # ------------------------------------------------------------------ phases
 
-    def _run(self, edge: Edge, journal: Journal) -> Outcome:
+    def _run(self, edge: Edge, journal: EdgeJournal) -> Outcome:
         self._offline(edge, journal)
         with Centre(self._site) as centre:
             centre.tend()
@@ -228,20 +238,20 @@ class Offline:
                 edge.stop()
                 self._look(edge, journal)
                 self._course.delays = watch.delays
-                self._course.kills, self._course.forgotten = edge.kills, edge.forgotten
+                self._course.kills, self._course.forgotten, self._course.torn = edge.kills, edge.forgotten, edge.torn
                 self._tell("the backlog is gone: waiting until validation and the historian have read everything")
                 centre.wait("validation and the historian", centre.settled, _SETTLE_SECONDS)
                 balance = centre.account(_PATIENCE)
                 return self._compare(log, journal, live, balance)
 
-    def _offline(self, edge: Edge, journal: Journal) -> None:
+    def _offline(self, edge: Edge, journal: EdgeJournal) -> None:
         """Feed history while the site is away."""
         self._tell(f"offline: {self._history:,} readings of {len(self._plan.tags):,} tags, {len(self._kills_offline)} kills on the way")
         edge.start()
         due = list(self._kills_offline)
         began = time.monotonic()
         while (read := self._look(edge, journal).read) < self._history:
-            self._course.baseline = self._course.baseline or (disk(journal) if not read else 0)
+            self._course.baseline = self._course.baseline or (journal.disk() if not read else 0)
             if due and read >= due[0]:
                 due = [one for one in due if one > read]
                 self._kill(edge)
@@ -250,7 +260,7 @@ class Offline:
         for _ in range(len(self._kills_offline) - edge.kills):
             self._kill(edge)
 
-    def _drain(self, edge: Edge, journal: Journal, centre: Centre) -> None:
+    def _drain(self, edge: Edge, journal: EdgeJournal, centre: Centre) -> None:
         """Let the link return, cut it again on the way, until only live readings are on the way."""
         self._tell("the link is up: live readings beside the backlog")
         self._connect()
@@ -282,7 +292,7 @@ class Offline:
         self._mark("link")
         self._folder.connect()
 
-    def _cut(self, edge: Edge, journal: Journal, centre: Centre) -> Sample:
+    def _cut(self, edge: Edge, journal: EdgeJournal, centre: Centre) -> Sample:
         """Cut the link for a while; return a look at the end of it."""
         self._tell("the link is cut again")
         self._mark("cut")
@@ -293,7 +303,7 @@ class Offline:
         self._connect()
         return last
 
-    def _wait(self, seconds: float, edge: Edge, journal: Journal, centre: Centre) -> None:
+    def _wait(self, seconds: float, edge: Edge, journal: EdgeJournal, centre: Centre) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             centre.tend()
@@ -305,13 +315,13 @@ class Offline:
     def _mark(self, words: str) -> None:
         self._course.marks.append((time.monotonic() - self._began, words))
 
-    def _look(self, edge: Edge, journal: Journal) -> Sample:
+    def _look(self, edge: Edge, journal: EdgeJournal) -> Sample:
         """Look at the edge; keep a few looks a second. Raises DrillFailed when it ended, or when nothing moves any more."""
         edge.look()
         now = time.monotonic()
-        found = counts(journal)
+        found = journal.counts()
         link = self._folder.link.exists()
-        sample = Sample(now - self._began, found[READ], found[FORWARDED], found[DROPPED], disk(journal), memory(edge.pid), link)
+        sample = Sample(now - self._began, found[READ], found[FORWARDED], found[DROPPED], journal.disk(), memory(edge.pid), link)
         self._note_link(sample)
         last = self._course.samples[-1] if self._course.samples else None
         if last is None or (sample.read, sample.forwarded) != (last.read, last.forwarded):
@@ -336,18 +346,20 @@ class Offline:
 
     # ------------------------------------------------------------------ judging
 
-    def _compare(self, log: Log, journal: Journal, live: int, balance: Balance) -> Outcome:
+    def _compare(self, log: Log, journal: EdgeJournal, live: int, balance: Balance) -> Outcome:
         if self._sabotage == "segment":
             self._tell("planted defect: a segment of the historian is deleted by hand")
             with psycopg.connect(conninfo(self._site), autocommit=True) as connection:
                 connection.execute(
                     "DELETE FROM historian.segment WHERE ctid = (SELECT ctid FROM historian.segment ORDER BY n DESC LIMIT 1)"
                 )
-        read = counts(journal)[READ]
+        read = journal.counts()[READ]
         steps = read // len(self._plan.tags)
         feed = self._plan.feed(self._layout, live)
         dropped = given_up(log, self._layout)
         self._tell(f"comparing {read:,} readings, one by one")
         with historian_reader(self._site) as reader:
             found = compare(feed, steps, reader, lambda lane: dropped.get(self._layout.place_of(lane), ()))
-        return Outcome(self._plan, self._course, found, balance, acknowledged(self._folder), read - self._history, self._sabotage)
+        return Outcome(
+            self._plan, self._course, found, balance, acknowledged(self._folder), read - self._history, self._power, self._sabotage
+        )

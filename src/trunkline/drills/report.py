@@ -40,10 +40,10 @@ svg { display: block; width: 100% }
 def write_report(file: Path, outcome: Outcome) -> None:
     """Write the page."""
     facts = outcome.document()
-    body = "".join((_verdict(outcome, facts), _figures(facts), _pictures(outcome.course), _problems(facts)))
+    body = "".join((_verdict(outcome, facts), _figures(outcome, facts), _pictures(outcome.course), _problems(facts)))
     file.write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Drill: offline</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
+        f"<title>Drill: {outcome.name}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )
 
 
@@ -58,14 +58,14 @@ def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
     else:
         words = "Readings are missing, doubled or changed, or the ledger does not balance."
     return (
-        f"<h1>Drill: offline</h1><p{'' if outcome.passed else ' class=failed'}>{words}</p>"
+        f"<h1>Drill: {outcome.name}</h1><p{'' if outcome.passed else ' class=failed'}>{words}</p>"
         f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {facts["days"]:g} d '
         f"{'at their own pace' if plan.paced else 'as quickly as the machine could'}, seed {plan.seed}. trunkline {__version__}, "
         f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: the gateway was killed.</p>"
     )
 
 
-def _figures(facts: dict[str, Any]) -> str:
+def _figures(outcome: Outcome, facts: dict[str, Any]) -> str:
     disk = facts["disk_mb"]
     rows = [
         ("taken in and acknowledged", f"{facts['acknowledged']:,}", f"{facts['live_readings']:,} of them live, beside the backlog"),
@@ -74,7 +74,11 @@ def _figures(facts: dict[str, Any]) -> str:
         ("given up on record", f"{facts['dropped']:,}", "by the buffer's limits; each range is an event"),
         ("refused by validation", f"{facts['rejected']:,}", ""),
         ("ledger", "balanced" if facts["ledger_balanced"] else "not balanced", ""),
-        ("kills · cuts", f"{facts['kills']} · {facts['cuts']}", "SIGKILL of the gateway; cuts of the link while it caught up"),
+        (
+            "kills · cuts",
+            f"{facts['kills']} · {facts['cuts']}",
+            f"{'power cuts' if outcome.power else 'SIGKILL'} of the gateway; cuts of the link while it caught up",
+        ),
         ("taking in", _rate(facts["feed_rate"]), "durable before it is acknowledged, starts after kills included"),
         ("catching up", _rate(facts["drain_rate"]), f"{facts['drain_of_peak'] or 0:.0%} of its best rate over three seconds"),
         ("live readings, 99th percentile", _seconds(facts["live_p99_s"]), "from reading to the site log, while catching up"),

@@ -1,5 +1,6 @@
 """The processes of a drill: the edge, which is killed and started again, and the site behind its link."""
 
+import random
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from typing import Final, Self
 from trunkline.config.loading import Site
 from trunkline.drills.edge import acknowledged
 from trunkline.drills.plan import Folder
-from trunkline.drills.watch import counts
+from trunkline.drills.powercut import cut_power
+from trunkline.drills.watch import counts, disk
 from trunkline.gateway.edge import READ
 from trunkline.historian.account import settled
 from trunkline.ledger.balance import Balance
@@ -31,21 +33,56 @@ class DrillFailed(Exception):
     """The drill cannot go on: the edge ended by itself, or the site does not come up."""
 
 
+class EdgeJournal:
+    """The edge's journal, looked at from outside; it can be let go of while its files change."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._journal: Journal | None = None
+
+    def counts(self) -> dict[str, int]:
+        """Return how many readings it has taken in, sent on and given up."""
+        if self._journal is None:
+            self._journal = Journal(self.path)
+        return counts(self._journal)
+
+    def disk(self) -> int:
+        """Return the bytes of its files."""
+        return disk(self.path)
+
+    def close(self) -> None:
+        """Let go of it."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.close()
+
+
 class Edge:
     """The edge process of a drill.
+
+    Args:
+        folder: of the drill.
+        journal: the edge's journal.
+        power: what picks what a power cut takes, if kills are power cuts.
+        lying: the disk of those cuts lies about what it has synced.
 
     Attributes:
         kills: how often it was killed.
         forgotten: readings that were acknowledged and not there after a kill.
+        torn: bytes that power cuts took.
     """
 
-    def __init__(self, folder: Folder, journal: Journal) -> None:
+    def __init__(self, folder: Folder, journal: EdgeJournal, power: random.Random | None = None, *, lying: bool = False) -> None:
         self._folder = folder
         self._journal = journal
+        self._power = power
+        self._lying = lying
         self._output = (folder.path / "edge.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
         self.kills = 0
         self.forgotten = 0
+        self.torn = 0
 
     @property
     def pid(self) -> int | None:
@@ -66,13 +103,17 @@ class Edge:
             raise DrillFailed(f"the edge ended by itself with exit code {code}: see {self._output.name}")
 
     def kill(self) -> None:
-        """Kill it by SIGKILL, see that everything it acknowledged is in its journal, and start it again."""
+        """Kill it by SIGKILL, or cut its power, see that everything it acknowledged is in its journal, and start it again."""
         if self._process is None:
             raise DrillFailed("the edge does not run")
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         self.kills += 1
-        self.forgotten += max(0, acknowledged(self._folder) - counts(self._journal)[READ])
+        if self._power is not None:
+            # the outside look must not repair anything: what it closes is not what is looked at afterwards
+            image = self._folder.path / "power"
+            self.torn += cut_power(self._journal.path, image, self._power, self._journal.close, lying=self._lying)
+        self.forgotten += max(0, acknowledged(self._folder) - self._journal.counts()[READ])
         self.start()
 
     def stop(self) -> None:

@@ -1,7 +1,9 @@
 """What a drill sees while it runs: how much the edge holds, what it takes, and how late live readings reach the site."""
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -63,9 +65,13 @@ def counts(edge: Journal) -> dict[str, int]:
     return found
 
 
-def disk(edge: Journal) -> int:
+def disk(journal: Path) -> int:
     """Return the bytes of a journal's files."""
-    return sum(file.stat().st_size for file in edge.path.parent.glob(f"{edge.path.name}*") if file.is_file())
+    total = 0
+    for file in journal.parent.glob(f"{journal.name}*"):
+        with contextlib.suppress(FileNotFoundError):  # those that come and go
+            total += file.stat().st_size
+    return total
 
 
 def memory(pid: int | None) -> int:
