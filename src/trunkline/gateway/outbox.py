@@ -63,6 +63,11 @@ class Lane(msgspec.Struct):
             or any(offset == one.offset for one in self.poison)
         )
 
+    def waiting(self, first: int, end: int) -> int:
+        """Return how many of the offsets in [first, end) are not settled, counting gaps as if records were there."""
+        live = max(0, end - max(self.live, first)) + len(self.poison)
+        return live + sum(max(0, stop - max(start, first)) for start, stop in self.backlog)
+
     def split(self, end: int) -> None:
         """Turn everything before `end` into backlog and go on live from there."""
         if self.live < end:

@@ -5,6 +5,7 @@ sleeps and starves; readers never wait for them. When somebody sets a damaged fi
 another file and opens that; SQLite itself leaves the write-ahead log of a file that was moved alone.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -19,7 +20,7 @@ from trunkline.log.journal import marks as marks_file
 from trunkline.log.journal import salvage, schema
 from trunkline.log.journal.marks import Marks
 from trunkline.log.journal.pages import wal_of
-from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.model.errors import DiskFull, Misconfigured, RetryLater
 from trunkline.model.identity import uuid7
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ _UNWELL: Final = {
     sqlite3.SQLITE_NOMEM: "memory is exhausted",
     sqlite3.SQLITE_PROTOCOL: "another program holds the file",
 }
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _DAMAGED_SCHEMA: Final = ("no such table", "no such column", "Could not decode", "unsupported file format")
 
 
@@ -146,7 +148,8 @@ class Store:
                     self._mend(reason)
                     continue
                 except OSError as error:
-                    raise RetryLater(f"journal {self.path} cannot be written: {error}") from error
+                    kind = DiskFull if error.errno in _FULL else RetryLater
+                    raise kind(f"journal {self.path} cannot be written: {error}") from error
             with self.changed:
                 self.changed.notify_all()
             return result
@@ -172,6 +175,14 @@ class Store:
             if not durable:
                 with suppress(sqlite3.Error):
                     db.execute("PRAGMA synchronous = FULL")
+
+    def checkpoint(self) -> None:
+        """Carry the write-ahead log over into the file, as far as no reader is in the way."""
+        with self._exclusive():
+            try:
+                self._current().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error as error:
+                self._mend(self._damage(error))
 
     def reserve(self, offset: int) -> None:
         """Make sure, inside a write, that the marks' ceiling is above `offset`."""
@@ -350,7 +361,8 @@ class Store:
         if primary in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ or any(sign in text for sign in _DAMAGED_SCHEMA):
             return text
         if primary in _UNWELL:
-            raise RetryLater(f"journal {self.path} cannot be used: {_UNWELL[primary]} ({text})") from error
+            kind = DiskFull if primary == sqlite3.SQLITE_FULL else RetryLater
+            raise kind(f"journal {self.path} cannot be used: {_UNWELL[primary]} ({text})") from error
         raise error
 
 
