@@ -31,7 +31,7 @@ from trunkline.log.codec.writer import Rows, ledger_hour, rows_of, write_rows
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Record
 from trunkline.log.topics import Layout
-from trunkline.model.errors import NoRoom, RetryLater
+from trunkline.model.errors import DiskFull, NoRoom, RetryLater
 from trunkline.model.events import Alarm, Event
 from trunkline.model.reading import Category
 
@@ -272,7 +272,12 @@ class EdgeWriter:
             appends.setdefault(at.topic, []).append(record)
             tallies[tally_key(READ, event.source, category, hour)] += 1
         within = self._bounds.ceiling if urgent else self._bounds.within
-        self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()}, within=within)
+        try:
+            self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()}, within=within)
+        except NoRoom as error:
+            if self._bounds.disk_full and not urgent:
+                raise DiskFull("the disk of the edge journal is full") from error
+            raise
         self._sequence = sequence
         self.read_total += sum(map(len, readings))
 

@@ -14,8 +14,9 @@ from trunkline.config.site import BufferConfig
 from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.reserve import Reserve
 from trunkline.log.journal.salvage import beside
+from trunkline.log.journal.store import WAL_FULL
 from trunkline.log.topics import Layout
-from trunkline.model.errors import DiskFull, NoRoom
+from trunkline.model.errors import DiskFull, NoRoom, RetryLater
 from trunkline.model.reading import Category
 
 log = structlog.get_logger("trunkline.gateway")
@@ -36,7 +37,6 @@ class Room:
         share: bytes that telemetry, events and log lines may use.
         reserved: bytes that only alarms, commands and notices may use.
         ceiling: bytes that everything together may use.
-        disk_full: whether the disk was full at the last attempt and has not been seen with room to spare since.
         on_short: called, in the writer's thread, when there was no room.
     """
 
@@ -50,18 +50,27 @@ class Room:
         self.ceiling = config.max_bytes - min(_WAL_BYTES, self.reserved // 2)
         self._reserve = Reserve(beside(journal.path, ".reserve"), self.reserved)
         self._urgent_bytes = 0
-        self.disk_full = False
+        self._longest: int | None = None
         self.on_short: Callable[[], None] = lambda: None
 
     @property
     def within(self) -> int:
-        """Bytes of the file that may be in use after an append of telemetry, events or log lines."""
-        return min(self.share + self._urgent_bytes, self.ceiling)
+        """Bytes of the file that may be in use after an append of telemetry, events or log lines.
+
+        While the disk is full they must not make the file longer: the reserve, let go, is not for them.
+        """
+        bound = min(self.share + self._urgent_bytes, self.ceiling)
+        return bound if self._longest is None else min(bound, self._longest)
 
     @property
     def limit(self) -> int:
         """Bytes that telemetry, events and log lines may use now: less than their share only if alarms fill more than the reserved part."""
-        return self.within - self._urgent_bytes
+        return min(self.share, self.ceiling - self._urgent_bytes)
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the disk was full at an attempt and has not been seen with room to spare since."""
+        return self._longest is not None
 
     def size(self) -> int:
         """Return the bytes in use by everything but alarms, commands and notices."""
@@ -73,16 +82,24 @@ class Room:
         if self._reserve.hold():
             if self.disk_full:
                 log.info("the disk of the edge journal has room again")
-            self.disk_full = False
+            self._longest = None
 
     def run_short(self, error: NoRoom) -> None:
         """Note that an append found no room; what must get in gets the reserve."""
         if isinstance(error, DiskFull):
             if not self.disk_full:
                 log.error("the disk of the edge journal is full: telemetry waits, alarms use the reserve", held=self._reserve.held)
-            self.disk_full = True
+                self._longest = self._without_growing()
             self._reserve.release()
         self.on_short()
+
+    def _without_growing(self) -> int:
+        """Return how much of the file telemetry may use without a byte more on the disk: nothing before the write-ahead log has its size."""
+        try:
+            space = self._journal.space()
+        except RetryLater:
+            return 0
+        return space.file if space.wal >= WAL_FULL else 0
 
     @property
     def held(self) -> int:

@@ -37,7 +37,7 @@ class Reserve:
             return 0
 
     def hold(self) -> bool:
-        """Hold the room, if the disk has it to spare; return whether it is held."""
+        """Hold the room, if the disk has it to spare; return whether the disk has room."""
         if held := self.held:
             self._known = held
             return True
@@ -46,8 +46,10 @@ class Reserve:
             free = disk.f_bavail * disk.f_frsize
             size = self._known or min(self._wanted, free // _SHARE)
             # one that was used waits for more than itself, or it would be what fills the disk again
-            if size < _SMALLEST or free < 2 * size:
+            if free < max(2 * size, _SMALLEST):
                 return False
+            if size < _SMALLEST:
+                return True  # not worth a file
             with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError:

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 #: Pages in the write-ahead log that make a writer carry them over: 4 MB, which keeps reopening after a kill quick.
 _CHECKPOINT_PAGES: Final = 1024
+#: Bytes of a write-ahead log that is written from its start again instead of growing.
+WAL_FULL: Final = _CHECKPOINT_PAGES * schema.PAGE_SIZE
 #: Files up to this size have their structure checked when they are opened; larger ones when something looks wrong.
 _CHECK_UP_TO: Final = 256 << 20
 _TRIES: Final = 3
