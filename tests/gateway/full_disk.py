@@ -53,6 +53,10 @@ class Edge:
                 await asyncio.sleep(0.005)
             self.acknowledged += 5
 
+    def full(self) -> bool:
+        """Whether the disk is known to be full."""
+        return self.keeper.room.disk_full
+
     def acknowledged_are_there(self) -> None:
         """What was acknowledged is read back."""
         assert positions(self.journal, self.layout)[: self.acknowledged] == list(range(self.acknowledged))
@@ -80,7 +84,7 @@ async def full(disk: Path) -> None:
     for number in range(50):
         await edge.writer.submit((), [alarm(f"alarm {number} " + "x" * 2000)])
         assert not waiting.done()
-    assert edge.keeper.room.disk_full
+    assert edge.full()
     assert edge.keeper.room.held == 0, "the reserve is what they went into"
     edge.keeper.tend(times.now())
     assert edge.keeper.status().disk_full
@@ -95,7 +99,7 @@ async def full(disk: Path) -> None:
     edge.acknowledged += 5
     assert edge.writer.error is None
     edge.acknowledged_are_there()
-    assert not edge.keeper.room.disk_full
+    assert not edge.full()
     assert edge.keeper.room.held == held
     edge.writer.stop()
     edge.journal.close()
@@ -140,7 +144,7 @@ async def overflow(disk: Path) -> None:
         edge.keeper.tend(times.now())
         await task
         total += 5
-        assert not edge.keeper.room.disk_full
+        assert not edge.full()
     await edge.writer.submit((), [alarm()])
     edge.writer.stop()
     kept = positions(edge.journal, edge.layout)

@@ -7,6 +7,7 @@ from trunkline.cli import run
 from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
 from trunkline.cli.doctor import doctor, probe
+from trunkline.cli.journal import app as journal_app
 from trunkline.cli.kafka import app as kafka_app
 from trunkline.cli.kafka_edge import app as edge_app
 from trunkline.cli.ledger import ledger
@@ -31,6 +32,7 @@ app = typer.Typer(
 for command in (up, check, doctor, probe, status, ledger, read, tail, schema, migrate):
     app.command()(command)
 app.add_typer(outbox, name="outbox")
+app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")
 app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")

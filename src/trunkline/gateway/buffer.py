@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from trunkline.config.site import BufferConfig
@@ -36,6 +37,8 @@ from trunkline.model.reading import Category
 
 log = structlog.get_logger("trunkline.gateway")
 
+#: Name of the journal's fact that holds a `LastBuffer`.
+LAST_BUFFER: Final = "edge.buffer"
 HIGH_MARK: Final = 0.90
 LOW_MARK: Final = 0.85
 #: Free pages left in the file when others are given back: what a busy hour uses again at once.
@@ -43,6 +46,18 @@ _SLACK_BYTES: Final = 1 << 20
 _GIVE_BACK_SECONDS: Final = 1.0
 _CHUNK: Final = 20
 _COPIES: Final = 200
+
+
+class LastBuffer(msgspec.Struct, frozen=True):
+    """What the keeper last knew, kept in the journal for who looks into its file.
+
+    Attributes:
+        at_us: when.
+        buffer: how much waits and what it takes.
+    """
+
+    at_us: int
+    buffer: BufferStatus
 
 
 class BufferKeeper:
@@ -139,6 +154,9 @@ class BufferKeeper:
         with self._lock:
             self._tend(now)
             self._forecast.note(now, self.waiting_bytes())
+            if not self.room.disk_full:
+                known = LastBuffer(now, self.status())
+                self._journal.append_many({}, meta={LAST_BUFFER: msgspec.json.encode(known).decode()})
 
     def _tend(self, now: int) -> None:
         self._prune(now - int(self._config.retention_days * times.DAY))

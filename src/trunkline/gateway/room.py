@@ -94,7 +94,7 @@ class Room:
         self.on_short()
 
     def _without_growing(self) -> int:
-        """Return how much of the file telemetry may use without a byte more on the disk: nothing before the write-ahead log has its size."""
+        """Return how much of the file may be used without a byte more on the disk: nothing before the write-ahead log has its size."""
         try:
             space = self._journal.space()
         except RetryLater:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,14 +16,12 @@ from urllib.parse import quote
 
 from trunkline.log.journal import marks as marks_file
 from trunkline.log.journal import reading, schema
-from trunkline.log.journal.pages import wal_of
-from trunkline.log.journal.salvage import beside
+from trunkline.log.journal.pages import Progress, Value, wal_of
+from trunkline.log.journal.salvage import beside, rebuild
 from trunkline.log.journal.schema import lane_of, offset_of, place
 from trunkline.log.journal.store import TopicPlace, topic_places
 from trunkline.log.port import TopicPartition
 from trunkline.model.errors import CorruptData, Misconfigured
-
-Progress = Callable[[int, int], None]
 
 #: Batches looked at on one snapshot: a long one would keep the write-ahead log from being carried over.
 _STRIDE: Final = 200
@@ -157,11 +155,11 @@ def _structure(db: sqlite3.Connection) -> Iterator[Flaw]:
 def _tables(db: sqlite3.Connection) -> Iterator[Flaw]:
     for table in schema.SEALED:
         names = (table.name, f"{table.name}_copy") if table.mirrored else (table.name,)
-        rows: dict[str, set[tuple[int | str | bytes | None, ...]]] = {}
+        rows: dict[str, set[tuple[Value, ...]]] = {}
         for name in names:
             # table names come from SEALED
             rows[name] = set(db.execute(f"SELECT {', '.join(table.names)} FROM {name}"))  # noqa: S608 - see above
-            for *values, seal in rows[name]:
+            for values, seal in ((row[:-1], row[-1]) for row in rows[name]):
                 if schema.seal(table.name, *values) != seal:
                     yield Flaw(f"table '{name}'", f"row {values[0]!r} fails its seal")
         if table.mirrored and rows[names[0]] != rows[names[1]]:
@@ -296,7 +294,49 @@ def partitions(db: sqlite3.Connection) -> list[Partition]:
     return found
 
 
+def records(db: sqlite3.Connection, at: TopicPartition) -> int:
+    """Return how many records of a partition there are."""
+    number = next(number for number, lane in _lanes(db).items() if lane.at == at)
+    low, high = place(number, 0), place(number + 1, 0) - 1
+    (count,) = db.execute("SELECT COALESCE(SUM(count), 0) FROM batch WHERE id BETWEEN ? AND ?", (low, high)).fetchone()
+    return int(count)
+
+
 def fact(db: sqlite3.Connection, name: str) -> str | None:
     """Return a fact of a journal, None when there is none; see `Journal.meta`."""
     row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
+
+
+#: Bytes of a database file on which every process that has it open holds a lock in WAL mode (SQLite's SHARED_FIRST and SHARED_SIZE).
+_HELD_FROM: Final = 0x40000002
+_HELD_BYTES: Final = 510
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep everybody else from opening a journal. Raises Misconfigured when another process has it open."""
+    try:
+        file = path.open("rb+")
+    except OSError as error:
+        raise Misconfigured(f"journal {path} cannot be opened: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _HELD_BYTES, _HELD_FROM)
+        except OSError:
+            raise Misconfigured(f"journal {path} is in use: stop its gateway first") from None
+        yield
+
+
+def salvage_into(target: Path, source: Path, progress: Progress = lambda _done, _of: None) -> None:
+    """Carry everything that proves itself in a damaged journal into a new file; the damaged one stays as it is.
+
+    Raises:
+        Misconfigured: the damaged file is in use, or the new one is there already.
+    """
+    if target.exists():
+        raise Misconfigured(f"{target} is there already: name a file that is not")
+    with alone(source):
+        known = marks_file.load(beside(source, ".marks"))
+        marks = rebuild(target, source, f"salvaged out of {source.name}", known, progress)
+        marks_file.save(beside(target, ".marks"), marks)
