@@ -162,7 +162,7 @@ def _tables(db: sqlite3.Connection) -> Iterator[Flaw]:
             for values, seal in ((row[:-1], row[-1]) for row in rows[name]):
                 if schema.seal(table.name, *values) != seal:
                     yield Flaw(f"table '{name}'", f"row {values[0]!r} fails its seal")
-        if table.mirrored and rows[names[0]] != rows[names[1]]:
+        if table.mirrored and rows[table.name] != rows[f"{table.name}_copy"]:
             yield Flaw(f"table '{table.name}'", "differs from its copy")
 
 
