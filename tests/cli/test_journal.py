@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.support import trunkline
-from tests.gateway.edge_support import alarm, fill, positions, readings
+from tests.gateway.edge_support import CHURN, alarm, fill, positions, readings
 
 from trunkline.config.loading import load
 from trunkline.config.site import BufferConfig
@@ -109,6 +109,25 @@ def test_check_passes_a_whole_journal_also_beside_its_gateway(site: Path, filled
         journal.append("logs.platform" if "logs.platform" in journal.topics() else next(iter(journal.topics())), [Record(b"more")])
         said = trunkline("journal", "check", site, "--gateway", "gw1", "--json")
         assert (said.code, said.documents[-1]["records"]) == (0, 63)
+
+
+def test_check_beside_a_writer_that_deletes_and_gives_back(tmp_path: Path) -> None:
+    """Nothing is taken for damage that only moves."""
+    path = tmp_path / "journal.db"
+    script = tmp_path / "churn.py"
+    script.write_text(CHURN)
+    process = subprocess.Popen([sys.executable, script, path, "3"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        for _ in range(6):
+            while not process.stdout.readline().startswith("given"):
+                pass
+            said = trunkline("journal", "check", path, "--json")
+            assert (said.code, said.documents[:-1]) == (0, [])
+            assert said.documents[-1]["records"] > 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(

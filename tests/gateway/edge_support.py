@@ -39,6 +39,25 @@ def notes(start: int, number: int, size: int = 100_000) -> list[tuple[TagSlot, R
     return made
 
 
+#: A program that appends, deletes and gives back without end; arguments: journal, seed.
+CHURN = """
+import random, sys
+from pathlib import Path
+from trunkline.log.journal.journal import Journal
+from trunkline.log.port import Record, TopicPartition, Topic
+at = TopicPartition("a", 0)
+chance = random.Random(int(sys.argv[2]))
+with Journal(Path(sys.argv[1])) as journal:
+    journal.create([Topic("a")])
+    while True:
+        end = journal.append("a", [Record(b"%d " % n + chance.randbytes(20_000)) for n in range(60)])[at]
+        print("appended", end, flush=True)
+        journal.delete_before(at, end - 30)
+        print("first", end - 30, flush=True)
+        journal.give_back(0, 5.0)
+        print("given", journal.space().free, flush=True)
+"""
+
 _numbers = count()
 
 

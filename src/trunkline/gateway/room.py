@@ -1,8 +1,8 @@
 """How much of the edge's disk each class of records may use (W-97, D-24, PD-10).
 
 Telemetry, events and log lines may fill `max_bytes` less `reserved_bytes`; alarms, commands and notices of what was given up may use the
-rest as well. What is measured is pages of the journal's file that hold something, not the records alone. The write-ahead log comes
-out of the reserved part.
+rest as well. What is measured is pages of the journal's file that hold something, not the records alone. The write-ahead log and the room
+held on the disk for a day when it is full come out of the reserved part.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import structlog
 
 from trunkline.config.site import BufferConfig
 from trunkline.log.journal.journal import Journal
-from trunkline.log.journal.reserve import Reserve
+from trunkline.log.journal.reserve import LARGEST_RESERVE, Reserve
 from trunkline.log.journal.salvage import beside
 from trunkline.log.journal.store import WAL_FULL
 from trunkline.log.topics import Layout
@@ -21,8 +21,8 @@ from trunkline.model.reading import Category
 
 log = structlog.get_logger("trunkline.gateway")
 
-#: SQLite cuts its write-ahead log back to this.
-_WAL_BYTES: Final = 8 << 20
+#: What lies beside the file: its write-ahead log, which SQLite cuts back to 8 MB, and the reserve on the disk.
+_BESIDE_BYTES: Final = (8 << 20) + LARGEST_RESERVE
 
 
 class Room:
@@ -36,7 +36,7 @@ class Room:
     Attributes:
         share: bytes that telemetry, events and log lines may use.
         reserved: bytes that only alarms, commands and notices may use.
-        ceiling: bytes that everything together may use.
+        ceiling: bytes of the file that everything together may use.
         on_short: called, in the writer's thread, when there was no room.
     """
 
@@ -47,8 +47,8 @@ class Room:
         # never more than half: what is mostly reserved is no buffer
         self.reserved = min(config.reserved_bytes, config.max_bytes // 2)
         self.share = config.max_bytes - self.reserved
-        self.ceiling = config.max_bytes - min(_WAL_BYTES, self.reserved // 2)
-        self._reserve = Reserve(beside(journal.path, ".reserve"), self.reserved)
+        self.ceiling = config.max_bytes - min(_BESIDE_BYTES, self.reserved // 2)
+        self._reserve = Reserve(beside(journal.path, ".reserve"), self.reserved // 4)
         self._urgent_bytes = 0
         self._longest: int | None = None
         self.on_short: Callable[[], None] = lambda: None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 #: The journal's write-ahead log has to be carried over before anything else helps, and holds 4 MB and a transaction then.
-_LARGEST: Final = 16 << 20
+LARGEST_RESERVE: Final = 16 << 20
 _SMALLEST: Final = 256 << 10
 #: A reserve takes no more than this part of what is free, so that a small disk is not full for its sake.
 _SHARE: Final = 4
@@ -25,7 +25,7 @@ class Reserve:
 
     def __init__(self, path: Path, wanted: int) -> None:
         self._path = path
-        self._wanted = min(wanted, _LARGEST)
+        self._wanted = min(wanted, LARGEST_RESERVE)
         self._known = 0
 
     @property
