@@ -174,31 +174,54 @@ async def test_the_disk_goes_back_to_its_baseline_when_a_backlog_is_gone(
     assert positions(site, layout) == list(range(550))
 
 
-def test_a_file_of_an_earlier_release_opens_and_keeps_its_pages(tmp_path: Path) -> None:
-    """It has no pointer map: nothing is given back, nothing else differs; what is salvaged out of it can shrink."""
-    path = tmp_path / "journal.db"
+def earlier_release(path: Path) -> str:
+    """Make a journal as earlier releases did, without a pointer map; return its id."""
     with Journal(path) as journal:
-        journal.create([Topic("a")])
-        marks = journal.store.marks
+        identity = journal.id
     path.unlink()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        schema.create(db, marks.id, shrinks=False)
+        schema.create(db, identity, shrinks=False)
         db.execute("PRAGMA journal_mode = WAL")
-    with Journal(path) as journal:
+    return identity
+
+
+def test_a_file_of_an_earlier_release_shrinks_once_it_holds_little(tmp_path: Path) -> None:
+    """It opens and works; while it holds much nothing is given back, then it is written anew under the same identity."""
+    path, at = tmp_path / "journal.db", TopicPartition("a", 0)
+    identity = earlier_release(path)
+    with Journal(path) as journal, Journal(path) as other:
         journal.create([Topic("a")])
-        end = journal.append("a", [Record(_noise(MB, number)) for number in range(5)])[TopicPartition("a", 0)]
-        journal.delete_before(TopicPartition("a", 0), end - 1)
+        journal.append("a", [Record(_noise(MB, number)) for number in range(25)])
+        journal.delete_before(at, 5)
         before = journal.space()
-        assert before.free > 3 * MB
+        assert before.free > 4 * MB
         journal.give_back(0, 5.0)
         assert journal.space().free == before.free
-        assert journal.read(TopicPartition("a", 0), 0)[0].value == _noise(MB, 4)
+        journal.delete_before(at, 24)
+        journal.append_many({}, tallies={("a",): 3}, meta={"b": "c"})
+        journal.give_back(0, 5.0)
+        assert path.stat().st_size < 2 * MB
+        for one in (journal, other):
+            assert [record.value for record in one.read(at, 0)] == [_noise(MB, 24)]
+            assert (one.id, one.tallies(), one.meta("b"), one.bounds("a")[at]) == (identity, {("a",): 3}, "c", (24, 25))
+        other.append("a", [Record(b"more")])
+    with Journal(path) as journal, closing(sqlite3.connect(path)) as db:
+        assert schema.shrinks(db)
+        assert [record.offset for record in journal.read(at, 0)] == [24, 25]
     assert not list(tmp_path.glob("*.corrupt-*"))
+
+
+def test_what_is_salvaged_out_of_a_file_of_an_earlier_release_can_shrink(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    identity = earlier_release(path)
+    with Journal(path) as journal:
+        journal.create([Topic("a")])
+        journal.append("a", [Record(b"x")])
     content = bytearray(path.read_bytes())
     content[4096 : 3 * 4096] = bytes(2 * 4096)
     path.write_bytes(content)
     with Journal(path) as journal, closing(sqlite3.connect(path)) as db:
-        assert journal.id == marks.id
+        assert journal.id == identity
         assert schema.shrinks(db)
 
 

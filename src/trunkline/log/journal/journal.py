@@ -24,6 +24,8 @@ from trunkline.model.errors import Misconfigured
 MAX_RECORD_BYTES: Final = 8 << 20
 SESSION_SECONDS: Final = 3.0
 _READ_BYTES: Final = 64 << 20
+#: A file of an earlier release is written anew when it holds no more.
+_REWRITE_BYTES: Final = 16 << 20
 
 
 class Journal:
@@ -266,12 +268,16 @@ class Journal:
     def give_back(self, keep: int, seconds: float) -> None:
         """Give free pages back to the disk, in steps between which others write. Journal only.
 
-        Files of earlier releases cannot: their free pages wait for new records.
+        A file of an earlier release cannot do that. It is written anew once what it holds can be written in a moment.
 
         Args:
             keep: bytes of free pages to leave for what comes next.
             seconds: to begin no further step after.
         """
+        if not self.store.read(schema.shrinks):
+            if self.space().used > _REWRITE_BYTES:
+                return
+            self.store.rewrite()
         deadline = monotonic() + seconds
         while self.store.write(lambda db: space.give_back(db, keep)) and monotonic() < deadline:
             pass

@@ -240,6 +240,11 @@ def is_whole(db: sqlite3.Connection) -> bool:
     return _description(db) == _as_created(shrinks=shrinks(db))
 
 
+def let_shrink(db: sqlite3.Connection) -> None:
+    """Ask for the pointer map; the file has it once it was written anew."""
+    db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+
+
 def journal_id(db: sqlite3.Connection) -> str:
     """Return the journal's id."""
     value: str = db.execute("SELECT value FROM meta WHERE name = ?", (ID,)).fetchone()[0]

@@ -186,6 +186,17 @@ class Store:
             except sqlite3.Error as error:
                 self._mend(self._damage(error))
 
+    def rewrite(self) -> None:
+        """Write the file anew in one transaction, with the pointer map that lets it shrink from then on. Everybody else waits."""
+        with self._exclusive():
+            try:
+                db = self._current()
+                db.execute("PRAGMA temp_store = MEMORY")
+                schema.let_shrink(db)
+                db.execute("VACUUM")
+            except sqlite3.Error as error:
+                self._mend(self._damage(error))
+
     def reserve(self, offset: int) -> None:
         """Make sure, inside a write, that the marks' ceiling is above `offset`."""
         if offset < self.marks.ceiling:
