@@ -16,6 +16,7 @@ from trunkline.config.site import BufferConfig
 from trunkline.gateway.buffer import BufferKeeper
 from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.forwarder import Forwarder
+from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus, encode_status
 from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import edge_journal, layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Record
@@ -199,6 +200,22 @@ def test_salvage_into_a_new_file_says_what_is_carried_over_and_what_is_lost(fill
     assert trunkline("journal", "salvage", filled, "--to", target).code == 2
     with Journal(target) as journal:
         assert journal.id == summary["id"]
+
+
+def test_status_tells_the_forecast_and_what_waits_long(site: Path) -> None:
+    """PD-31, P-51: in words for people, as figures for machines."""
+    one = load(site)
+    now = times.now()
+    buffer = BufferStatus(101, 5, now - 2 * times.HOUR, 10**10, 10**8, 7 * 10**6, 31 * 3600.0)
+    report = GatewayStatus("gw1", "o", now, "1", [], buffer, LinkStatus("down", now, "away"), [])
+    with closing(open_site_log(one.config.log, one.data_dir)) as log:
+        log.append(layout_of(one.config.log).gateway_status, [Record(encode_status(report), key=b"gw1")])
+    said = trunkline("status", site)
+    assert "gw1: the edge buffer is full in 31.0 hours at this rate" in said.text
+    assert "gw1: 101 records wait at the edge, the oldest for 2.0 hours" in said.text
+    assert "7.0 MB of 10.0 GB" in said.text
+    (told,) = [document for document in trunkline("status", site, "--json").documents if document.get("gateway") == "gw1"]
+    assert (told["buffer"]["full_in_s"], told["buffer"]["reserved_bytes"]) == (31 * 3600.0, 10**8)
 
 
 def test_export_and_import_on_the_command_line(site: Path, filled: Path, tmp_path: Path) -> None:

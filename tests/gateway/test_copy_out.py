@@ -4,8 +4,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.gateway.conftest import CONFIG
 from tests.gateway.edge_support import SLOTS, TAGS, alarm, fill, positions, readings, stored
 
@@ -16,12 +19,14 @@ from trunkline.gateway.copyout import copy_out
 from trunkline.gateway.copyset import MANIFEST, read_manifest
 from trunkline.gateway.edge import edge_counts
 from trunkline.gateway.forwarder import Forwarder
+from trunkline.gateway.outbox import Lane, Poison
 from trunkline.ledger.coverage import Coverage
 from trunkline.ledger.status import decode_status
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.forms import Forms
-from trunkline.log.codec.head import BACKLOG, HEADER, decode_head
+from trunkline.log.codec.head import BACKLOG, HEADER, BlockHead, decode_head, encode_head
 from trunkline.log.journal.journal import Journal
+from trunkline.log.opening import layout_of, open_edge_journal, open_site_journal
 from trunkline.log.port import Log, Record, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model.errors import CorruptData, Misconfigured
@@ -200,6 +205,46 @@ async def test_sticks_that_are_foreign_cut_short_or_incomplete(edge: Journal, la
     (folder / MANIFEST).write_text("{}")
     with pytest.raises(Misconfigured, match="something else"):
         read_manifest(folder)
+
+
+@pytest.mark.parametrize("layout_name", ["isa95", "petroleum"])
+def test_every_partition_of_every_layout(tmp_path: Path, stick: Path, layout_name: Literal["isa95", "petroleum"]) -> None:
+    """Topics of events have partitions of their own number."""
+    config = LogConfig(layout=layout_name, partitions=1)
+    names = layout_of(config)
+    with open_edge_journal(config, tmp_path, "gw1") as edge, open_site_journal(config, tmp_path) as site:
+        places = [at for topic in names.categories("raw") for at in edge.bounds(topic)]
+        for number, at in enumerate(places):
+            head = encode_head(BlockHead(edge.id, 0, 1, ()))
+            edge.append(at.topic, [Record(b"%d" % number, headers=((HEADER, head),), partition=at.partition)])
+        folder, manifest = copy_out(edge, "gw1", config, stick)
+        # Forms() leaves values as they are
+        done = copy_in(site, config, Forms(), folder, check_set(folder, config, GATEWAYS))
+        assert done.records == manifest.records == len(places)
+        for number, at in enumerate(places):
+            assert [record.value for record in site.read(at, 0)] == [b"%d" % number]
+
+
+@given(
+    st.integers(0, 30),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=2),
+    st.sets(st.integers(0, 12), max_size=3),
+    st.integers(0, 20),
+)
+def test_what_waits_is_what_is_copied(live: int, backlog: list[tuple[int, int]], poison: set[int], first: int) -> None:
+    """Spans of a lane are the offsets that wait, each once, whatever was pruned in front."""
+    lane = Lane(live)
+    reached = 0
+    for gap, length in backlog:
+        start = reached + gap
+        if length and start + length <= live:
+            lane.backlog = [*lane.backlog, (start, start + length)]
+            reached = start + length
+    lane.poison = [Poison(offset, 1, 0, "") for offset in sorted(poison) if offset < live and not lane.waits(offset)]
+    end = live + 5
+    spans = lane.spans(first, end)
+    covered = [offset for start, stop in spans for offset in range(start, stop)]
+    assert covered == [offset for offset in range(first, end) if lane.waits(offset)]
 
 
 async def test_a_report_of_the_gateway_that_is_newer_stands(edge: Journal, site: Log, layout: Layout, stick: Path) -> None:

@@ -5,6 +5,7 @@ validation and the historian know (`BlockHead`), and is dropped there.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -63,11 +64,11 @@ def check_set(folder: Path, config: LogConfig, gateways: Sequence[str], progress
             f"{place}: written with layout {theirs[0]!r} and {theirs[1]} partitions, the site has {ours[0]!r} and {ours[1]}: "
             "its gateway is not of this site, or has an old site file"
         )
-    known = {*layout_of(config).categories("raw"), layout_of(config).overflow}
+    known = {topic.name: topic.partitions for topic in layout_of(config).edge_catalogue()}
     total, done = sum(file.bytes for file in manifest.files), 0
     for file in manifest.files:
         for at, chunk in read_file(folder / file.name, file):
-            if chunk.topic not in known or chunk.partition >= config.partitions:
+            if chunk.partition >= known.get(chunk.topic, 0):
                 raise CorruptData(f"{folder / file.name}, byte {at}: {chunk.topic}/{chunk.partition} is not a partition of an edge")
             progress(done + at, total)
         done += file.bytes
@@ -114,15 +115,8 @@ def _append(site: Log, chunk: Chunk, forms: Forms, category: Category | None) ->
 
 def _tell_counts(site: Log, layout: Layout, manifest: Manifest) -> None:
     """Publish the edge's counts as its gateway would, unless it has reported since: what is settled must have been read."""
-    at = TopicPartition(layout.gateway_status, 0)
-    first, end = site.bounds(layout.gateway_status)[at]
-    for record in site.read(at, max(first, end - _REPORTS), _REPORTS):
-        try:
-            known = decode_status(record.value)
-        except CorruptData:
-            continue
-        if known.origin == manifest.origin and known.at_us >= manifest.at_us:
-            return
+    if _newest_report(site, layout, manifest.origin) >= manifest.at_us:
+        return
     waiting = sum(max(0, cell.read - cell.forwarded - cell.dropped) for cell in manifest.counts)
     status = GatewayStatus(
         gateway=manifest.gateway,
@@ -135,3 +129,17 @@ def _tell_counts(site: Log, layout: Layout, manifest: Manifest) -> None:
         counts=manifest.counts,
     )
     site.append(layout.gateway_status, [Record(encode_status(status), key=manifest.gateway.encode())])
+
+
+def _newest_report(site: Log, layout: Layout, origin: str) -> int:
+    """Return when an edge journal last reported, as far as the last reports of all tell; 0 when it did not."""
+    at = TopicPartition(layout.gateway_status, 0)
+    first, end = site.bounds(layout.gateway_status)[at]
+    offset, newest = max(first, end - _REPORTS), 0
+    while offset < end and (records := site.read(at, offset, 1000)):
+        for record in records:
+            with suppress(CorruptData):
+                known = decode_status(record.value)
+                newest = max(newest, known.at_us) if known.origin == origin else newest
+        offset = records[-1].offset + 1
+    return newest
