@@ -272,3 +272,39 @@ async def test_damage_after_giving_back_is_salvaged(edge: Journal, layout: Layou
     with Journal(copied) as journal:
         assert positions(journal, layout) == kept
     assert list(copied.parent.glob("*.corrupt-*"))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from trunkline.log.journal.journal import Journal
+from trunkline.log.journal.reserve import Reserve
+from trunkline.log.port import Record, Topic, TopicPartition
+from trunkline.model.errors import DiskFull
+with Journal(Path(sys.argv[1])) as journal:
+    journal.create([Topic("a")])
+    journal.append("a", [Record(b"before")])
+    reserve = Reserve(journal.path.with_name("journal.db.reserve"), 1 << 20)
+    assert reserve.hold() and reserve.held == 1 << 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+    try:
+        journal.append("a", [Record(b"refused" * 20_000)])
+    except DiskFull as error:
+        print(error)
+    reserve.release()
+    assert not reserve.hold() and reserve.held == 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert reserve.hold()
+    journal.append("a", [Record(b"after")])
+    print([record.value for record in journal.read(TopicPartition("a", 0), 0)])
+"""
+
+
+def test_a_limit_on_files_is_a_full_disk(tmp_path: Path) -> None:
+    """PD-10: so a quota is, which SQLite tells in the same way; the reserve is not held anew before there is room."""
+    script = tmp_path / "limited.py"
+    script.write_text(LIMITED)
+    said = subprocess.run([sys.executable, script, tmp_path / "journal.db"], capture_output=True, text=True, check=True, timeout=60)
+    refused, kept = said.stdout.splitlines()
+    assert "the disk reports an error or is full" in refused
+    assert kept == "[b'before', b'after']"

@@ -374,7 +374,8 @@ class Store:
         if primary in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ or any(sign in text for sign in _DAMAGED_SCHEMA):
             return text
         if primary in _UNWELL:
-            kind = DiskFull if primary == sqlite3.SQLITE_FULL else RetryLater
+            # quotas and limits on a file's size are told like this
+            kind = DiskFull if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_WRITE else RetryLater
             raise kind(f"journal {self.path} cannot be used: {_UNWELL[primary]} ({text})") from error
         raise error
 
