@@ -327,7 +327,7 @@ async def test_overflow_gives_up_the_oldest_telemetry_on_record_and_never_an_ala
     await fill(edge, layout, *(readings(start, 600) for start in range(0, 60_000, 600)), events=[alarm])
     forwarder = Forwarder(edge, open_site, layout)
     size = BufferKeeper(edge, forwarder, layout, BufferConfig(), Confirmed(edge, layout)).size()
-    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2), Confirmed(edge, layout))
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2, reserved_bytes=1), Confirmed(edge, layout))
     keeper.tend(times.now())
     assert keeper.size() <= 0.9 * (size // 2)
     kept = set(values(edge, layout))
@@ -362,11 +362,11 @@ async def test_making_room_takes_confirmed_copies_first_and_tells_of_unconfirmed
 
     confirm(site, layout, edge.id, [(0, 12_000)])
     confirmed.learn(site)
-    BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size), confirmed).tend(times.now())
+    BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size, reserved_bytes=1), confirmed).tend(times.now())
     assert values(edge, layout) == [float(number) for number in range(12_000, 60_000)], "confirmed copies were room enough"
     assert stored(edge, layout.overflow) == []
 
-    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2), confirmed)
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2, reserved_bytes=1), confirmed)
     keeper.tend(times.now())
     assert keeper.size() <= 0.9 * (size // 2)
     kept = values(edge, layout)
@@ -393,7 +393,7 @@ async def test_what_was_forwarded_is_not_counted_as_given_up(
     forwarder.step()  # all that is live, a little of the backlog
     assert 0 < len(values(site, layout)) < 60_000
     size = BufferKeeper(edge, forwarder, layout, BufferConfig(), Confirmed(edge, layout)).size()
-    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 3), Confirmed(edge, layout))
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 3, reserved_bytes=1), Confirmed(edge, layout))
     keeper.tend(times.now())
     settle(forwarder)
     (cell,) = [cell for cell in edge_counts(edge.tallies()) if cell.category == "telemetry"]

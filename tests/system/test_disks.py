@@ -120,6 +120,8 @@ def test_a_full_disk_at_the_edge(tmp_path: Path) -> None:
             told = until(lambda: (now := health(file))["status"] == "unhealthy" and now, "health tells")
             assert told
             assert any("the edge journal cannot be written" in problem and "full" in problem for problem in told["problems"])
+            assert any("the disk of the edge journal is full" in problem for problem in told["problems"])
+            assert told["buffer_max_bytes"] == 10**10
             device.send(*(("level", str(number)) for number in range(100, 150)))
             assert process.poll() is None
             disk.free(process.pid)

@@ -8,6 +8,7 @@ from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
 from trunkline.cli.doctor import doctor, probe
 from trunkline.cli.drill import app as drill_app
+from trunkline.cli.journal import app as journal_app
 from trunkline.cli.kafka import app as kafka_app
 from trunkline.cli.kafka_edge import app as edge_app
 from trunkline.cli.ledger import ledger
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (up, check, doctor, probe, status, ledger, read, tail, schema, migrate):
     app.command()(command)
 app.add_typer(outbox, name="outbox")
+app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")
 app.add_typer(sources_app, name="sources")
 app.add_typer(topics_app, name="topics")

@@ -11,7 +11,8 @@ from trunkline.cli.kafka_health import kafka_away, kafka_health, show_kafka
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.config.loading import Site, load
 from trunkline.gateway.damage import lost_ranges
-from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Outbox
+from trunkline.gateway.forecast import buffer_problems
+from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Lane, Outbox
 from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
 from trunkline.ledger.status import GatewayStatus, decode_status
 from trunkline.log.journal.journal import Journal
@@ -154,9 +155,11 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
     people.print(table)
     for name, one in gateways.items():
         link = "up" if one.link.state == "up" else f"down since {times.to_iso(one.link.since_us)}: {one.link.error}"
-        room = f"{one.buffer.bytes / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
+        room = f"{(one.buffer.disk_bytes or one.buffer.bytes) / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
         took = "; appends took {:,.0f} / {:,.0f} / {:,.0f} ms (p50 / p95 / p99)".format(*one.link.append_ms) if one.link.append_ms else ""
         people.print(plain(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}{took}"), soft_wrap=True)
+        for problem in buffer_problems(one.buffer, one.at_us):
+            people.print(f"[yellow]{plain(f'{name}: {problem}')}[/]", soft_wrap=True)
 
 
 def _show_lost(gateway: str, lost: Quarantined, *, as_json: bool) -> None:
@@ -191,14 +194,9 @@ def _list_one(site: Site, gateway: str, *, as_json: bool) -> None:
         pending = failed = 0
         for topic in journal.topics():
             for at, (first, end) in journal.bounds(topic).items():
-                lane = lanes.get(at)
-                if lane is None:
-                    waiting, poison = end - first, []
-                else:
-                    waiting = max(0, end - max(first, lane.live)) + sum(max(0, stop - max(first, start)) for start, stop in lane.backlog)
-                    poison = lane.poison
-                pending += waiting
-                for record in poison:
+                lane = lanes.get(at, Lane())
+                pending += lane.waiting(first, end) - len(lane.poison)
+                for record in lane.poison:
                     failed += record.failed
                     state = "FAILED" if record.failed else "PENDING"
                     row = {"gateway": gateway, "topic": at.topic, "partition": at.partition, "offset": record.offset, "status": state}

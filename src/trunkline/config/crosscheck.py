@@ -155,7 +155,7 @@ def _site(config: SiteConfig, examined: Examined) -> Iterator[Problem]:
             message = f"gateway {gateway.id!r} has no sources: it will read nothing"
             yield examined.document.problem(("gateways", place), message, "add 'sources:'", warning=True)
         if gateway.buffer.reserved_bytes >= gateway.buffer.max_bytes:
-            message = "reserved_bytes must be below max_bytes: it is the part of the buffer kept for alarms, events and commands"
+            message = "reserved_bytes must be below max_bytes: it is the part of the buffer kept for alarms, commands and notices"
             yield examined.document.problem(("gateways", place, "buffer", "reserved_bytes"), message, "a hundredth of max_bytes is usual")
     if not is_loopback(config.api.host):
         message = f"the API listens on {config.api.host}, beyond this machine, without encryption of its own"

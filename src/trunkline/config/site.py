@@ -84,9 +84,10 @@ class BufferConfig(Model):
     """Store and forward at the edge."""
 
     max_bytes: Bytes = Field(
-        10_000_000_000, description="largest size of the edge journal; oldest telemetry is given up beyond it, on record"
+        10_000_000_000,
+        description="bytes that the edge journal may take on its disk; the oldest telemetry is given up before it is reached, on record",
     )
-    reserved_bytes: Bytes = Field(100_000_000, description="part of it that only alarms, events and commands may use")
+    reserved_bytes: Bytes = Field(100_000_000, description="part of it that only alarms, commands and notices may use")
     retention_days: float = Field(30.0, gt=0, description="how long forwarded records stay at the edge once the historian has them (P-69)")
     linger_ms: int = Field(50, ge=1, le=10_000, description="longest wait to gather readings for one durable write")
     batch_readings: int = Field(2_000, ge=1, description="readings that start a durable write at once")

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from trunkline.gateway.deliveries import Deliveries
 from trunkline.ledger.status import GatewayStatus
+from trunkline.model import times
 
 HealthReport = Callable[[], dict[str, Any]]
 
@@ -39,7 +40,8 @@ class StatusCollector(Collector):
             connected.add_metric([source.id], source.state == "connected")
         yield from (readings, errors, stale, connected)
         yield GaugeMetricFamily("trunkline_edge_waiting_records", "records not forwarded yet", value=status.buffer.waiting)
-        yield GaugeMetricFamily("trunkline_edge_bytes", "size of the edge journal", value=status.buffer.bytes)
+        yield GaugeMetricFamily("trunkline_edge_bytes", "room in use by all but alarms, commands and notices", value=status.buffer.bytes)
+        yield from _buffer(status)
         yield GaugeMetricFamily("trunkline_edge_link_up", "1 when the site log is reached", value=status.link.state == "up")
         ledger = CounterMetricFamily("trunkline_edge_ledger", "readings by step", labels=["source", "category", "step"])
         totals: dict[tuple[str, str, str], int] = {}
@@ -51,6 +53,22 @@ class StatusCollector(Collector):
             ledger.add_metric(list(key), count)
         yield ledger
         yield from self._deliveries.metrics()
+
+
+def _buffer(status: GatewayStatus) -> Iterator[Metric]:
+    """Yield what tells how long store and forward still can (PD-31)."""
+    one = status.buffer
+    age = (status.at_us - one.oldest_waiting_us) / times.SECOND if one.oldest_waiting_us is not None else 0.0
+    full = float("inf") if one.full_in_s is None else one.full_in_s
+    for name, text, value in (
+        ("oldest_waiting_seconds", "age of the oldest record not forwarded yet", age),
+        ("disk_bytes", "bytes that the edge journal takes on its disk", one.disk_bytes),
+        ("max_bytes", "bytes that it may take", one.max_bytes),
+        ("reserved_bytes", "part of them that only alarms, commands and notices may use", one.reserved_bytes),
+        ("full_in_seconds", "time until the oldest telemetry is given up at this rate; +Inf while nothing grows", full),
+        ("disk_full", "1 when the disk itself was full at the last attempt", one.disk_full),
+    ):
+        yield GaugeMetricFamily(f"trunkline_edge_{name}", text, value=value)
 
 
 class AdminServer:

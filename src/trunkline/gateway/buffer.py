@@ -4,19 +4,27 @@ Age alone takes only what was forwarded and what the historian confirms. When sp
 unconfirmed; then the least valuable data that still waits is given up. Alarms and commands are never given up. Every range given up, and
 every unconfirmed copy let go, is an event on `Layout.overflow`, written in the same transaction as the deletion, so that the ledger can
 name what is gone.
+
+A disk that is full below the bound takes nothing that waits: confirmed copies go, the sources wait, and alarms use the reserve. What was
+acknowledged stays. When a backlog is gone its pages are given back to the disk.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from trunkline.config.site import BufferConfig
 from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.edge import DROPPED
+from trunkline.gateway.forecast import Forecast
 from trunkline.gateway.forwarder import Forwarder, count
 from trunkline.gateway.outbox import Lane
+from trunkline.gateway.room import Room
+from trunkline.ledger.status import BufferStatus
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, decode_head
 from trunkline.log.journal.journal import Journal
@@ -29,10 +37,27 @@ from trunkline.model.reading import Category
 
 log = structlog.get_logger("trunkline.gateway")
 
+#: Name of the journal's fact that holds a `LastBuffer`.
+LAST_BUFFER: Final = "edge.buffer"
 HIGH_MARK: Final = 0.90
 LOW_MARK: Final = 0.85
+#: Free pages left in the file when others are given back: what a busy hour uses again at once.
+_SLACK_BYTES: Final = 1 << 20
+_GIVE_BACK_SECONDS: Final = 1.0
 _CHUNK: Final = 20
 _COPIES: Final = 200
+
+
+class LastBuffer(msgspec.Struct, frozen=True):
+    """What the keeper last knew, kept in the journal for who looks into its file.
+
+    Attributes:
+        at_us: when.
+        buffer: how much waits and what it takes.
+    """
+
+    at_us: int
+    buffer: BufferStatus
 
 
 class BufferKeeper:
@@ -44,14 +69,26 @@ class BufferKeeper:
         layout: names of the topics.
         config: the bounds.
         confirmed: what the historian has stored.
+        room: the bounds in bytes, shared with the writer; made of `config` if not given.
     """
 
-    def __init__(self, journal: Journal, forwarder: Forwarder, layout: Layout, config: BufferConfig, confirmed: Confirmed) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        forwarder: Forwarder,
+        layout: Layout,
+        config: BufferConfig,
+        confirmed: Confirmed,
+        room: Room | None = None,
+    ) -> None:
         self._journal = journal
         self._forwarder = forwarder
         self._layout = layout
         self._config = config
         self._confirmed = confirmed
+        self.room = room or Room(journal, layout, config)
+        self._lock = threading.Lock()
+        self._forecast = Forecast()
         self.dropped_records = 0
         #: least valuable first; alarms are not in the list, so nothing can drop them
         self._order: tuple[tuple[str, Category | None], ...] = (
@@ -60,8 +97,8 @@ class BufferKeeper:
         )
 
     def size(self) -> int:
-        """Return the bytes kept."""
-        return sum(self._journal.size(topic) for topic in self._forwarder.topics)
+        """Return the bytes that count against the marks: pages in use by all but alarms, commands and notices."""
+        return self.room.size()
 
     def waiting(self) -> int:
         """Return how many records are not forwarded yet."""
@@ -69,10 +106,7 @@ class BufferKeeper:
             total = 0
             for topic in self._forwarder.topics:
                 bounds = self._journal.bounds(topic)
-                for at, lane in self._forwarder.lanes_of(topic).items():
-                    first, end = bounds[at]
-                    total += max(0, end - max(lane.live, first)) + len(lane.poison)
-                    total += sum(max(0, stop - max(start, first)) for start, stop in lane.backlog)
+                total += sum(lane.waiting(*bounds[at]) for at, lane in self._forwarder.lanes_of(topic).items())
             return total
 
     def oldest_waiting(self) -> int | None:
@@ -86,12 +120,67 @@ class BufferKeeper:
             ]
         return min(found, default=None)
 
+    def waiting_bytes(self) -> int:
+        """Return about how many bytes the records take that are not forwarded yet and may be given up: their share of their topic's."""
+        with self._forwarder.hold():
+            total = 0
+            for topic, _ in self._order:
+                bounds = self._journal.bounds(topic)
+                kept = sum(end - first for first, end in bounds.values())
+                waiting = sum(lane.waiting(*bounds[at]) for at, lane in self._forwarder.lanes_of(topic).items())
+                total += self._journal.size(topic) * waiting // max(kept, waiting, 1)
+            return total
+
+    def full_in_s(self) -> float | None:
+        """Return the seconds until what waits passes the high mark at the rate of the last minutes; None when it does not grow."""
+        waiting = self.waiting_bytes()
+        return self._forecast.full_in(HIGH_MARK * self.room.limit - waiting)
+
+    def status(self) -> BufferStatus:
+        """Return how much waits and what it takes."""
+        return BufferStatus(
+            waiting=self.waiting(),
+            bytes=self.size(),
+            oldest_waiting_us=self.oldest_waiting(),
+            max_bytes=self.room.max_bytes,
+            reserved_bytes=self.room.reserved,
+            disk_bytes=self._journal.space().disk + self.room.held,
+            full_in_s=self.full_in_s(),
+            disk_full=self.room.disk_full,
+        )
+
     def tend(self, now: int) -> None:
-        """Prune by age, then make room if the high mark is passed."""
+        """Prune by age, then make room if the high mark is passed, else give back to the disk what was left free."""
+        with self._lock:
+            self._tend(now)
+            self._forecast.note(now, self.waiting_bytes())
+            if not self.room.disk_full:
+                known = LastBuffer(now, self.status())
+                self._journal.append_many({}, meta={LAST_BUFFER: msgspec.json.encode(known).decode()})
+
+    def _tend(self, now: int) -> None:
         self._prune(now - int(self._config.retention_days * times.DAY))
-        if self.size() <= HIGH_MARK * self._config.max_bytes:
-            return
-        goal = LOW_MARK * self._config.max_bytes
+        if self.room.disk_full:
+            self._prune(now)
+        size = self.size()
+        if size > HIGH_MARK * self.room.limit:
+            self._make_room(now, LOW_MARK * self.room.limit)
+        elif size < LOW_MARK * self.room.limit:
+            self._give_back()
+        self.room.hold_reserve()
+
+    def _give_back(self) -> None:
+        """Give free pages back to the disk, unless a backlog is about to free more or to use them."""
+        with self._forwarder.hold():
+            lanes = [lane for topic in self._forwarder.topics for lane in self._forwarder.lanes_of(topic).values()]
+            if not self._forwarder.link_up or any(lane.backlog for lane in lanes):
+                return
+        space = self._journal.space()
+        keep = max(_SLACK_BYTES, space.used // 10)
+        if space.free > 2 * keep:
+            self._journal.give_back(keep, _GIVE_BACK_SECONDS)
+
+    def _make_room(self, now: int, goal: float) -> None:
         self._prune(now)  # what the historian has costs nothing to drop (D-24)
         for topic, _ in self._order:
             while self.size() > goal and self._drop_copies(topic, now):

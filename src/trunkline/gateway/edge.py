@@ -2,6 +2,9 @@
 
 Group commit: all that waits is written in one transaction, at most `linger` after the first of it came. Memory is bounded: `submit`
 waits while more than `limit` readings are under way, which slows the sources down instead of filling the gateway.
+
+When there is no room for a group, its alarms go alone into the part that is reserved for them (PD-10), and so do those that come while the
+rest waits.
 """
 
 import asyncio
@@ -20,6 +23,7 @@ import structlog
 
 from trunkline.config.site import BufferConfig
 from trunkline.gateway.conditioning import Conditioned
+from trunkline.gateway.room import Room
 from trunkline.ledger.status import EdgeCount
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.head import HEADER, BlockHead, Tally, decode_head, encode_head
@@ -27,7 +31,7 @@ from trunkline.log.codec.writer import Rows, ledger_hour, rows_of, write_rows
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Record
 from trunkline.log.topics import Layout
-from trunkline.model.errors import RetryLater
+from trunkline.model.errors import DiskFull, NoRoom, RetryLater
 from trunkline.model.events import Alarm, Event
 from trunkline.model.reading import Category
 
@@ -89,19 +93,31 @@ class EdgeWriter:
         config: linger and batch size.
         wrote: set after each durable write.
         limit: most readings under way before `submit` waits.
+        room: the bounds in bytes, shared with the buffer's keeper; made of `config` if not given.
     """
 
-    def __init__(self, journal: Journal, layout: Layout, config: BufferConfig, *, wrote: threading.Event, limit: int = 50_000) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        layout: Layout,
+        config: BufferConfig,
+        *,
+        wrote: threading.Event,
+        limit: int = 50_000,
+        room: Room | None = None,
+    ) -> None:
         self._journal = journal
         self._layout = layout
         self._linger = config.linger_ms / 1000
         self._batch = config.batch_readings
         self._limit = limit
+        self._bounds = room or Room(journal, layout, config)
         self._wrote = wrote
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._under_way = 0
         self._room = asyncio.Condition()
         self._stopping = threading.Event()
+        self._ended = False
         stored = journal.meta(_META)
         self._sequence = msgspec.json.decode(stored, type=_Sequence) if stored else _Sequence()
         self._thread = threading.Thread(target=self._run, name="edge-writer", daemon=True)
@@ -123,7 +139,8 @@ class EdgeWriter:
         if not weight:
             return
         async with self._room:
-            await self._room.wait_for(lambda: self._under_way < self._limit)
+            if len(readings) or not all(map(_is_urgent, events)):
+                await self._room.wait_for(lambda: self._under_way < self._limit)
             self._under_way += weight
         waiting = _Waiting(readings, events, asyncio.get_running_loop().create_future())
         self._queue.put(waiting)
@@ -145,16 +162,14 @@ class EdgeWriter:
         self.stop()
 
     def _run(self) -> None:
-        more = True
-        while more:
+        while not self._ended:
             first = self._queue.get()
             if first is None:
                 return
-            group, more = self._gather(first)
-            self._write(group)
+            self._write(self._gather(first))
 
-    def _gather(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
-        """Return what came within the linger, and whether more may come."""
+    def _gather(self, first: _Waiting) -> list[_Waiting]:
+        """Return what came within the linger."""
         group = [first]
         gathered = len(first.readings)
         deadline = time.monotonic() + self._linger
@@ -164,22 +179,26 @@ class EdgeWriter:
             except queue.Empty:
                 break
             if item is None:
-                return group, False
+                self._ended = True
+                break
             group.append(item)
             gathered += len(item.readings)
-        return group, True
+        return group
 
     def _write(self, group: list[_Waiting]) -> None:
         for attempt in itertools.count():
             try:
-                self._append(group)
+                self._append([one.readings for one in group], [event for one in group for event in one.events])
             except Exception as error:  # whatever it is: sources must neither be told 'durable' nor wait for a dead thread
                 if not isinstance(error, RetryLater):
                     log.exception("edge journal refuses what it was given")
                 if self.error is None:
                     log.warning("edge journal cannot be written; sources wait", error=str(error))
                 self.error = str(error)
-                if self._stopping.wait(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
+                if isinstance(error, NoRoom):
+                    self._bounds.run_short(error)
+                    self._alarms_alone(group)
+                if self._pause(group, _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
                     _settle(group, RetryLater(str(error)))
                     return
             else:
@@ -190,12 +209,46 @@ class EdgeWriter:
                 _settle(group, None)
                 return
 
-    def _append(self, group: list[_Waiting]) -> None:
+    def _pause(self, group: list[_Waiting], seconds: float) -> bool:
+        """Wait before the next try, not longer than until an alarm joins the group; return whether to give up."""
+        deadline = time.monotonic() + seconds
+        while not self._ended:
+            try:
+                item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return self._stopping.is_set()
+            if item is None:
+                self._ended = True
+                break
+            group.append(item)
+            if any(map(_is_urgent, item.events)):
+                return self._stopping.is_set()
+        return self._stopping.wait(max(0.0, deadline - time.monotonic()))
+
+    def _alarms_alone(self, group: list[_Waiting]) -> None:
+        """Write the alarms of a group for which there is no room; who waits for nothing else is told."""
+        alarms = [event for waiting in group for event in waiting.events if _is_urgent(event)]
+        if not alarms:
+            return
+        try:
+            self._append((), alarms)
+        except RetryLater as error:
+            log.warning("there is no room for alarms", alarms=len(alarms), error=str(error))
+            return
+        self._wrote.set()
+        for waiting in group:
+            waiting.events = [event for event in waiting.events if not _is_urgent(event)]
+        _settle([waiting for waiting in group if not (waiting.events or len(waiting.readings))], None)
+        group[:] = [waiting for waiting in group if waiting.events or len(waiting.readings)]
+
+    def _append(self, readings: Iterable[Sequence[Conditioned] | Rows], events: Sequence[Event]) -> None:
         """Write one group in one transaction; our own numbering moves on only if it succeeded."""
+        readings = [one for one in readings if len(one)]
+        urgent = not readings and all(map(_is_urgent, events))
         sequence = _Sequence(self._sequence.next, dict(self._sequence.covered), dict(self._sequence.events))
         tallies: Counter[tuple[str, ...]] = Counter()
         appends: dict[str, list[Record]] = {}
-        for parts in _together(waiting.readings for waiting in group):
+        for parts in _together(readings):
             blocks, sequence.next = write_rows(self._journal.id, sequence.next, sequence.covered, parts)
             for head in map(_head_of, blocks):
                 for tally in head.tallies:
@@ -205,8 +258,8 @@ class EdgeWriter:
                 sequence.covered[lane] = sequence.next
                 at = self._layout.place_of(lane)
                 appends.setdefault(at.topic, []).append(block._replace(partition=at.partition))
-        for event in (event for waiting in group for event in waiting.events):
-            category = Category.ALARM if isinstance(event, Alarm) else Category.EVENT
+        for event in events:
+            category = Category.ALARM if _is_urgent(event) else Category.EVENT
             hour = ledger_hour(event.time, event.gateway_time)
             key = (event.asset or event.source).encode()
             at = self._layout.event_place(category, key)
@@ -218,9 +271,20 @@ class EdgeWriter:
             record = Record(value, key, ((HEADER, encode_head(head)),), partition=at.partition)
             appends.setdefault(at.topic, []).append(record)
             tallies[tally_key(READ, event.source, category, hour)] += 1
-        self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()})
+        within = self._bounds.ceiling if urgent else self._bounds.within
+        try:
+            self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()}, within=within)
+        except NoRoom as error:
+            if self._bounds.disk_full and not urgent:
+                raise DiskFull("the disk of the edge journal is full") from error
+            raise
         self._sequence = sequence
-        self.read_total += sum(len(waiting.readings) for waiting in group)
+        self.read_total += sum(map(len, readings))
+
+
+def _is_urgent(event: Event) -> bool:
+    """Return whether an event may use the reserved part."""
+    return isinstance(event, Alarm)
 
 
 def _together(submitted: Iterable[Sequence[Conditioned] | Rows]) -> Iterator[list[Rows]]:

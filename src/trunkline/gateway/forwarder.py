@@ -240,7 +240,7 @@ class Forwarder:
         accepted = list(records)
         mark = ((BACKLOG, b"1"),) if backlog else ()
         while accepted:
-            written = self._written(topic, accepted, mark)
+            written = as_sent(self._forms, self._categories.get(topic), accepted, mark)
             copies = [copy for several in written for copy in several]
             owners = [record for record, several in zip(accepted, written, strict=True) for _ in several]
             began = time.perf_counter()
@@ -259,14 +259,6 @@ class Forwarder:
             tallies = count(accepted, FORWARDED, category)
         self._journal.append_many({}, tallies=tallies, meta=self.outbox.meta())
         self.forwarded_records += len(accepted)
-
-    def _written(self, topic: str, records: Sequence[StoredRecord], mark: tuple[tuple[str, bytes], ...]) -> list[list[Record]]:
-        """Return for each record what is sent for it."""
-        marked = [record._replace(headers=(*record.headers, *mark)) for record in records] if mark else records
-        category = self._categories.get(topic)
-        if category is Category.TELEMETRY:
-            return self._forms.telemetry(marked)
-        return [[_copy(record, self._forms.event(record.value) if category is not None else record.value)] for record in marked]
 
     def _set_aside(self, record: StoredRecord, reason: str, tries: int) -> None:
         lane = self.outbox.lane(TopicPartition(record.topic, record.partition))
@@ -292,6 +284,23 @@ def count(records: Sequence[StoredRecord], what: str, category: Category) -> Cou
             for tally in decode_head(header).tallies:
                 tallies[tally_key(what, tally.source, category, tally.hour)] += tally.readings
     return tallies
+
+
+def as_sent(
+    forms: Forms, category: Category | None, records: Sequence[StoredRecord], mark: tuple[tuple[str, bytes], ...] = ()
+) -> list[list[Record]]:
+    """Return for each edge record what is sent to the site log for it.
+
+    Args:
+        forms: how the site writes.
+        category: class of the records' topic; None for notices and log lines.
+        records: of one topic.
+        mark: headers to add.
+    """
+    marked = [record._replace(headers=(*record.headers, *mark)) for record in records] if mark else records
+    if category is Category.TELEMETRY:
+        return forms.telemetry(marked)
+    return [[_copy(record, forms.event(record.value) if category is not None else record.value)] for record in marked]
 
 
 def _copy(record: StoredRecord, value: bytes) -> Record:

@@ -8,7 +8,8 @@ from trunkline.log.journal.journal import Journal
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
 
-_META: Final = "outbox"
+#: Name of the journal's fact that holds them.
+LANES: Final = "outbox"
 
 #: P-63: wait before try 2, 3, ...; the last one repeats.
 LADDER: Final = tuple(seconds * times.SECOND for seconds in (5, 30, 120, 600, 1800, 3600))
@@ -63,6 +64,16 @@ class Lane(msgspec.Struct):
             or any(offset == one.offset for one in self.poison)
         )
 
+    def waiting(self, first: int, end: int) -> int:
+        """Return how many of the offsets in [first, end) are not settled, counting gaps as if records were there."""
+        live = max(0, end - max(self.live, first)) + len(self.poison)
+        return live + sum(max(0, stop - max(start, first)) for start, stop in self.backlog)
+
+    def spans(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Return the parts of [first, end) that are not settled, ascending."""
+        waiting = [*((one.offset, one.offset + 1) for one in self.poison), *self.backlog, (self.live, end)]
+        return [(max(start, first), min(stop, end)) for start, stop in sorted(waiting) if max(start, first) < min(stop, end)]
+
     def split(self, end: int) -> None:
         """Turn everything before `end` into backlog and go on live from there."""
         if self.live < end:
@@ -82,17 +93,22 @@ class Lane(msgspec.Struct):
         self.backlog = rest if reached >= end else [(max(start, reached), end), *rest]
 
 
+def stored_lanes(fact: str | None) -> dict[TopicPartition, Lane]:
+    """Return the lanes of a journal's fact `LANES`."""
+    plain = msgspec.json.decode(fact, type=dict[str, Lane]) if fact else {}
+    lanes = {}
+    for name, lane in plain.items():
+        topic, _, partition = name.rpartition("/")
+        lanes[TopicPartition(topic, int(partition))] = lane
+    return lanes
+
+
 class Outbox:
     """All lanes of one edge journal, and their stored form."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        stored = journal.meta(_META)
-        plain = msgspec.json.decode(stored, type=dict[str, Lane]) if stored else {}
-        self.lanes: dict[TopicPartition, Lane] = {}
-        for name, lane in plain.items():
-            topic, _, partition = name.rpartition("/")
-            self.lanes[TopicPartition(topic, int(partition))] = lane
+        self.lanes = stored_lanes(journal.meta(LANES))
 
     def lane(self, at: TopicPartition) -> Lane:
         """Return a partition's lane; a new one starts at the first record."""
@@ -101,4 +117,4 @@ class Outbox:
     def meta(self) -> dict[str, str]:
         """Return what to store in the journal, in one step with the counts that belong to it."""
         plain = {f"{at.topic}/{at.partition}": lane for at, lane in self.lanes.items()}
-        return {_META: msgspec.json.encode(plain).decode()}
+        return {LANES: msgspec.json.encode(plain).decode()}

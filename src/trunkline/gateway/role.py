@@ -19,11 +19,13 @@ from trunkline.gateway.buffer import BufferKeeper
 from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.damage import DamageWatch
 from trunkline.gateway.edge import EdgeWriter, edge_counts
+from trunkline.gateway.forecast import buffer_problems
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.reporter import Reporter
+from trunkline.gateway.room import Room
 from trunkline.gateway.runner import SourceRunner
 from trunkline.gateway.unmade import Unmade
-from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus
+from trunkline.ledger.status import GatewayStatus, LinkStatus
 from trunkline.log.codec.forms import forms_of
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
@@ -68,9 +70,10 @@ class Gateway:
 
         self.damage = DamageWatch(self._journal)
         self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))
-        self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake)
+        self.room = Room(self._journal, layout, config.buffer)
+        self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake, room=self.room)
         confirmed = Confirmed(self._journal, layout)
-        self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed)
+        self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed, self.room)
         self.reporter = Reporter(site, layout, self.status, confirmed.learn)
         self.admin = AdminServer(config.admin_port, self.health, StatusCollector(self.status, self.forwarder.deliveries))
         self.runners: list[SourceRunner] = []
@@ -101,12 +104,21 @@ class Gateway:
             await asyncio.to_thread(self._shut_down)
 
     async def _tend(self) -> None:
+        short = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def hurry() -> None:
+            loop.call_soon_threadsafe(short.set)
+
+        self.room.on_short = hurry
         while True:
             try:
                 await asyncio.to_thread(self.keeper.tend, times.now())
             except RetryLater as error:
                 log.warning("the edge buffer cannot be tended now", error=str(error))
-            await asyncio.sleep(_TEND_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(short.wait(), _TEND_SECONDS)
+            short.clear()
 
     async def _watch_damage(self) -> None:
         while True:
@@ -141,7 +153,7 @@ class Gateway:
             at_us=times.now(),
             version=__version__,
             sources=[runner.status() for runner in self.runners],
-            buffer=BufferStatus(self.keeper.waiting(), self.keeper.size(), self.keeper.oldest_waiting(), self._config.buffer.max_bytes),
+            buffer=self.keeper.status(),
             link=self._link(),
             counts=edge_counts(self._journal.tallies()),
         )
@@ -161,6 +173,7 @@ class Gateway:
         problems = [f"source {name} is away" for name in away]
         if status.link.state != "up":
             problems.append("the site log is away; readings wait at the edge")
+        problems += buffer_problems(status.buffer, status.at_us)
         if failed:
             problems.append(f"{failed} records were refused by the site log: see 'trunkline outbox list'")
         if self.damage.lost:
@@ -181,6 +194,9 @@ class Gateway:
             "waiting_records": status.buffer.waiting,
             "waiting_failed": failed,
             "oldest_waiting_s": (status.at_us - status.buffer.oldest_waiting_us) / times.SECOND if status.buffer.oldest_waiting_us else 0,
+            "buffer_full_in_s": status.buffer.full_in_s,
+            "buffer_disk_bytes": status.buffer.disk_bytes,
+            "buffer_max_bytes": status.buffer.max_bytes,
             "log_connection": "ok" if status.link.state == "up" else status.link.error,
         }
 

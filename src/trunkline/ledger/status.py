@@ -42,12 +42,27 @@ class SourceStatus(msgspec.Struct, frozen=True):
 
 
 class BufferStatus(msgspec.Struct, frozen=True):
-    """Store and forward: records not yet forwarded and room used."""
+    """Store and forward: records not yet forwarded and room used.
+
+    Attributes:
+        waiting: records not yet forwarded.
+        bytes: room in use by everything but alarms, commands and notices.
+        oldest_waiting_us: time of the oldest record that waits.
+        max_bytes: what the journal may take on its disk.
+        reserved_bytes: part of it that only alarms, commands and notices may use.
+        disk_bytes: what the file and its write-ahead log take on the disk, with pages left free.
+        full_in_s: seconds until what waits passes the high mark, at the rate of the last minutes; None when it does not grow.
+        disk_full: whether the disk itself was full at the last attempt.
+    """
 
     waiting: int
     bytes: int
     oldest_waiting_us: int | None
     max_bytes: int
+    reserved_bytes: int = 0
+    disk_bytes: int = 0
+    full_in_s: float | None = None
+    disk_full: bool = False
 
 
 class LinkStatus(msgspec.Struct, frozen=True):

@@ -105,9 +105,14 @@ def _create(config: LogConfig, secrets: SecretStore | None) -> None:
     admin.apply(Plan([step for step in plan.steps if step.action == "create topic"]), lambda _: "", lambda _: None)
 
 
+def edge_journal(data_dir: Path, gateway: str) -> Path:
+    """Return the file of a gateway's edge journal."""
+    return data_dir / "edge" / gateway / "journal.db"
+
+
 def open_edge_journal(config: LogConfig, data_dir: Path, gateway: str) -> Journal:
     """Open a gateway's edge journal. It keeps everything until the gateway prunes it."""
-    journal = Journal(data_dir / "edge" / gateway / "journal.db")
+    journal = Journal(edge_journal(data_dir, gateway))
     try:
         journal.create(layout_of(config).edge_catalogue())
     except BaseException:

@@ -5,7 +5,9 @@ TrunklineError
 │   └── SourceMisconfigured
 ├── RetryLater               the other side is unwell; retried with back-off, never counted against the data
 │   ├── NotConnected
-│   └── SourceUnavailable
+│   ├── SourceUnavailable
+│   └── NoRoom               what such records may use is used up
+│       └── DiskFull
 ├── Rejected                 these rows can never be accepted; dead letter
 ├── Fenced                   another holder took over; stop at once
 └── CorruptData              stored bytes fail their checksum; quarantined
@@ -36,6 +38,14 @@ class NotConnected(RetryLater):
 
 class SourceUnavailable(RetryLater):
     """The device does not answer."""
+
+
+class NoRoom(RetryLater):
+    """There is no room for these records now: what records of their class may use is used up."""
+
+
+class DiskFull(NoRoom):
+    """The disk itself is full, or the quota on it."""
 
 
 class Rejected(TrunklineError):

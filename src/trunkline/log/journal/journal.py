@@ -5,14 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
-from trunkline.log.journal import appending, groups, reading, retention, schema
+from trunkline.log.journal import appending, groups, reading, retention, schema, space
 from trunkline.log.journal.appending import Run
 from trunkline.log.journal.consumer import JournalConsumer
 from trunkline.log.journal.reading import Quarantined
 from trunkline.log.journal.retention import DeletedRange
+from trunkline.log.journal.salvage import beside
+from trunkline.log.journal.space import Space
 from trunkline.log.journal.store import Store, TopicPlace, topic_places
 from trunkline.log.port import Appends, Positions, Record, StoredRecord, Topic, TopicPartition
 from trunkline.model import times
@@ -21,6 +24,8 @@ from trunkline.model.errors import Misconfigured
 MAX_RECORD_BYTES: Final = 8 << 20
 SESSION_SECONDS: Final = 3.0
 _READ_BYTES: Final = 64 << 20
+#: A file of an earlier release is written anew when it holds no more.
+_REWRITE_BYTES: Final = 16 << 20
 
 
 class Journal:
@@ -130,6 +135,7 @@ class Journal:
         *,
         tallies: Mapping[tuple[str, ...], int] | None = None,
         meta: Mapping[str, str] | None = None,
+        within: int | None = None,
     ) -> Positions:
         """Append to several topics, add to counters and set facts, in one durable transaction. Journal only.
 
@@ -137,11 +143,13 @@ class Journal:
             appends: records by topic.
             tallies: what to add to each counter; see `tallies`.
             meta: facts to set; see `meta`. Names must not start with 'journal.'.
+            within: bytes of the file that may be in use afterwards.
 
         Returns:
             The next offset of each partition touched.
 
         Raises:
+            NoRoom: more than `within` would be in use; nothing was written.
             Misconfigured, RetryLater, Rejected: as `append`; nothing was written.
         """
         runs = self.prepare(appends)
@@ -155,6 +163,8 @@ class Journal:
             positions = appending.store_runs(db, runs, self.store.reserve)
             appending.add_tallies(db, tallies)
             appending.set_facts(db, facts)
+            if within is not None:
+                space.require_within(db, within)
             return positions
 
         return self.store.write(work)
@@ -249,6 +259,29 @@ class Journal:
         """Return the bytes a topic's records take in the file. Journal only."""
         place = self._place(topic)
         return self.store.read(lambda db: retention.size(db, place))
+
+    def space(self) -> Space:
+        """Return what the journal takes on its disk. Journal only."""
+        wal = beside(self.path, "-wal")
+        return self.store.read(lambda db: space.measure(db, wal))
+
+    def give_back(self, keep: int, seconds: float) -> None:
+        """Give free pages back to the disk, in steps between which others write. Journal only.
+
+        A file of an earlier release cannot do that. It is written anew once what it holds can be written in a moment.
+
+        Args:
+            keep: bytes of free pages to leave for what comes next.
+            seconds: to begin no further step after.
+        """
+        if not self.store.read(schema.shrinks):
+            if self.space().used > _REWRITE_BYTES:
+                return
+            self.store.rewrite()
+        deadline = monotonic() + seconds
+        while self.store.write(lambda db: space.give_back(db, keep)) and monotonic() < deadline:
+            pass
+        self.store.checkpoint()  # only then the file itself gets shorter
 
     def delete_before(
         self,

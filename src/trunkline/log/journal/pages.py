@@ -7,7 +7,7 @@ Nothing here trusts a byte: what is found must prove itself by its checksum (`tr
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import mul
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,10 @@ from trunkline.log.journal.schema import PAGE_SIZE
 
 Value = int | str | bytes | None
 Row = tuple[int, tuple[Value, ...]]
+#: Told how much of how much is done.
+Progress = Callable[[int, int], None]
 
+_TELL_EVERY: Final = 4096
 _WAL_HEAD: Final = struct.Struct(">8I")
 _FRAME_HEAD: Final = struct.Struct(">6I")
 _FRAME_BYTES: Final = _FRAME_HEAD.size + PAGE_SIZE
@@ -150,12 +153,15 @@ class Pages:
         page = bytes(self._main[(number - 1) * PAGE_SIZE : number * PAGE_SIZE])
         return page if len(page) == PAGE_SIZE else b""
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, progress: Progress = lambda _done, _of: None) -> Iterator[Row]:
         """Yield every row, rowid and values, of every page that looks like a leaf of a table; also stale and nonsensical ones.
 
         Of a page with several versions all are looked at: the newest may be the damaged one, or another page's under a wrong number.
         """
-        for page in self._contents():
+        total = len(self._main) // PAGE_SIZE + len(self.wal.frames)
+        for number, page in enumerate(self._contents()):
+            if number % _TELL_EVERY == 0:
+                progress(number, total)
             start = 100 if page[:16] == _FILE_HEAD else 0
             if len(page) != PAGE_SIZE or page[start] != _TABLE_LEAF:
                 continue

@@ -1,4 +1,4 @@
-"""Deleting from the old end of a partition. Freed pages are used again; the file does not shrink.
+"""Deleting from the old end of a partition. Freed pages are used again, or given back (`trunkline.log.journal.space`).
 
 Functions here run inside a write transaction.
 """

@@ -20,7 +20,7 @@ import structlog
 
 from trunkline.log.journal import schema
 from trunkline.log.journal.marks import Marks, resume_at, sync_folder
-from trunkline.log.journal.pages import Pages, Row, Value
+from trunkline.log.journal.pages import Pages, Progress, Row, Value
 from trunkline.log.journal.schema import SEALED, Sealed, lane_of, offset_of, place
 from trunkline.model import times
 from trunkline.model.identity import uuid7
@@ -71,12 +71,21 @@ def mend(path: Path, reason: str, marks: Marks | None) -> Marks:
             wal.rename(beside(aside, "-wal"))
         beside(path, "-shm").unlink(missing_ok=True)
         sync_folder(path.parent)
-        marks = _rebuild(path, aside, reason, marks)
+        marks = rebuild(path, aside, reason, marks)
     note.unlink()
     return marks or Marks(str(uuid7()))
 
 
-def _rebuild(path: Path, aside: Path, reason: str, marks: Marks | None) -> Marks:
+def rebuild(path: Path, aside: Path, reason: str, marks: Marks | None, progress: Progress = lambda _done, _of: None) -> Marks:
+    """Make the journal at `path` out of what proves itself in the file `aside`, which is only read; return its marks, to be saved.
+
+    Args:
+        path: of the new file; one that is there is replaced.
+        aside: the damaged file; its write-ahead log lies beside it.
+        reason: why, for the record of what is lost.
+        marks: those of the damaged journal.
+        progress: told how many of how many pages were looked at.
+    """
     fresh = beside(path, ".fresh")
     fresh.unlink(missing_ok=True)
     found = _Found()
@@ -86,7 +95,7 @@ def _rebuild(path: Path, aside: Path, reason: str, marks: Marks | None) -> Marks
         db.execute("BEGIN IMMEDIATE")
         if aside.exists():
             with closing(Pages(aside)) as pages:
-                found.take(pages.rows(), db)
+                found.take(pages.rows(progress), db)
         marks = _restore(db, found, reason, marks)
         db.execute("COMMIT")
         db.execute("PRAGMA synchronous = FULL")

@@ -22,6 +22,8 @@ SCHEMA_VERSION: Final = 1
 PAGE_SIZE: Final = 4096
 
 OFFSET_BITS: Final = 47
+_INCREMENTAL: Final = 2  # of SQLite's auto_vacuum: pages go when they are asked to
+
 MAX_LANES: Final = 1 << (63 - OFFSET_BITS)
 _OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
 
@@ -195,10 +197,18 @@ INSERT_QUARANTINE: Final = """
     FROM (SELECT COALESCE(MAX(id), 0) + 1 AS n FROM quarantine)"""
 
 
-def create(db: sqlite3.Connection, journal_id: str) -> None:
-    """Create every table in an empty database, in one transaction."""
+def create(db: sqlite3.Connection, journal_id: str, *, shrinks: bool = True) -> None:
+    """Create every table in an empty database, in one transaction.
+
+    Args:
+        db: the database.
+        journal_id: the journal's id.
+        shrinks: whether the file keeps the pointer map without which it cannot give pages back to the disk; those of earlier releases
+            have none.
+    """
     db.create_function("seal", -1, seal, deterministic=True)
     db.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL if shrinks else 0}")
     db.execute("BEGIN IMMEDIATE")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -213,15 +223,26 @@ def _description(db: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 
 @cache
-def _as_created() -> list[tuple[object, ...]]:
+def _as_created(*, shrinks: bool) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        create(db, "")
+        create(db, "", shrinks=shrinks)
         return _description(db)
+
+
+def shrinks(db: sqlite3.Connection) -> bool:
+    """Return whether the file can give pages back to the disk."""
+    (kind,) = db.execute("PRAGMA auto_vacuum").fetchone()
+    return bool(kind == _INCREMENTAL)
 
 
 def is_whole(db: sqlite3.Connection) -> bool:
     """Return whether the database's description of its tables is as `create` wrote it."""
-    return _description(db) == _as_created()
+    return _description(db) == _as_created(shrinks=shrinks(db))
+
+
+def let_shrink(db: sqlite3.Connection) -> None:
+    """Ask for the pointer map; the file has it once it was written anew."""
+    db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
 
 
 def journal_id(db: sqlite3.Connection) -> str:

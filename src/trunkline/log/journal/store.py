@@ -5,6 +5,7 @@ sleeps and starves; readers never wait for them. When somebody sets a damaged fi
 another file and opens that; SQLite itself leaves the write-ahead log of a file that was moved alone.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -19,13 +20,15 @@ from trunkline.log.journal import marks as marks_file
 from trunkline.log.journal import salvage, schema
 from trunkline.log.journal.marks import Marks
 from trunkline.log.journal.pages import wal_of
-from trunkline.model.errors import Misconfigured, RetryLater
+from trunkline.model.errors import DiskFull, Misconfigured, RetryLater
 from trunkline.model.identity import uuid7
 
 T = TypeVar("T")
 
 #: Pages in the write-ahead log that make a writer carry them over: 4 MB, which keeps reopening after a kill quick.
 _CHECKPOINT_PAGES: Final = 1024
+#: Bytes of a write-ahead log that is written from its start again instead of growing.
+WAL_FULL: Final = _CHECKPOINT_PAGES * schema.PAGE_SIZE
 #: Files up to this size have their structure checked when they are opened; larger ones when something looks wrong.
 _CHECK_UP_TO: Final = 256 << 20
 _TRIES: Final = 3
@@ -44,6 +47,7 @@ _UNWELL: Final = {
     sqlite3.SQLITE_NOMEM: "memory is exhausted",
     sqlite3.SQLITE_PROTOCOL: "another program holds the file",
 }
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _DAMAGED_SCHEMA: Final = ("no such table", "no such column", "Could not decode", "unsupported file format")
 
 
@@ -146,7 +150,8 @@ class Store:
                     self._mend(reason)
                     continue
                 except OSError as error:
-                    raise RetryLater(f"journal {self.path} cannot be written: {error}") from error
+                    kind = DiskFull if error.errno in _FULL else RetryLater
+                    raise kind(f"journal {self.path} cannot be written: {error}") from error
             with self.changed:
                 self.changed.notify_all()
             return result
@@ -172,6 +177,25 @@ class Store:
             if not durable:
                 with suppress(sqlite3.Error):
                     db.execute("PRAGMA synchronous = FULL")
+
+    def checkpoint(self) -> None:
+        """Carry the write-ahead log over into the file, as far as no reader is in the way."""
+        with self._exclusive():
+            try:
+                self._current().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error as error:
+                self._mend(self._damage(error))
+
+    def rewrite(self) -> None:
+        """Write the file anew in one transaction, with the pointer map that lets it shrink from then on. Everybody else waits."""
+        with self._exclusive():
+            try:
+                db = self._current()
+                db.execute("PRAGMA temp_store = MEMORY")
+                schema.let_shrink(db)
+                db.execute("VACUUM")
+            except sqlite3.Error as error:
+                self._mend(self._damage(error))
 
     def reserve(self, offset: int) -> None:
         """Make sure, inside a write, that the marks' ceiling is above `offset`."""
@@ -350,7 +374,9 @@ class Store:
         if primary in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ or any(sign in text for sign in _DAMAGED_SCHEMA):
             return text
         if primary in _UNWELL:
-            raise RetryLater(f"journal {self.path} cannot be used: {_UNWELL[primary]} ({text})") from error
+            # quotas and limits on a file's size are told like this
+            kind = DiskFull if primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_WRITE else RetryLater
+            raise kind(f"journal {self.path} cannot be used: {_UNWELL[primary]} ({text})") from error
         raise error
 
 
