@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.config.tags import KINDS
+from trunkline.gateway.isolation.proxy import IsolatedSource
 from trunkline.model import quality, times
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.reading import Kind, Reading, Value, coerce
@@ -71,6 +72,7 @@ class Rig:
     harness: Any
     directory: Path
     clock: Clock = field(default_factory=Clock)
+    isolated: bool = False
     _source: Source | None = None
 
     @property
@@ -83,7 +85,8 @@ class Rig:
         if self._source is None:
             config = self.plugin.config.model_validate(self.harness.config())
             secrets: dict[str, str] = getattr(self.harness, "secrets", {})
-            self._source = self.plugin.create(config, SourceContext("gateway-1", self.directory, self.clock, secrets.__getitem__))
+            context = SourceContext("gateway-1", self.directory, self.clock, secrets.__getitem__)
+            self._source = IsolatedSource(config, context) if self.isolated else self.plugin.create(config, context)
         return self._source
 
     def is_discreet(self, *texts: str) -> None:
@@ -165,5 +168,7 @@ class Rig:
         """Close the source and bring the device back to its senses."""
         if self._source is not None:
             await self._source.close()
+        if isinstance(self._source, IsolatedSource):
+            await self._source.end()
         await self.harness.plug()
         await self.harness.thaw()

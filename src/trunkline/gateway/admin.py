@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from trunkline.gateway.deliveries import Deliveries
 from trunkline.ledger.status import GatewayStatus
+from trunkline.model import times
 
 HealthReport = Callable[[], dict[str, Any]]
 
@@ -32,12 +33,15 @@ class StatusCollector(Collector):
         errors = CounterMetricFamily("adapter_errors", "failures of the source", labels=["pipeline_id", "type"])
         stale = GaugeMetricFamily("trunkline_source_stale_tags", "tags that fell silent", labels=["source"])
         connected = GaugeMetricFamily("trunkline_source_connected", "1 when connected", labels=["source"])
+        skew = GaugeMetricFamily("trunkline_source_clock_skew_seconds", "how far the device's clock is behind", labels=["source"])
         for source in status.sources:
+            skew.add_metric([source.id], source.clock_skew_us / times.SECOND)
             readings.add_metric([source.id], source.readings_total)
             errors.add_metric([source.id, "connection"], source.errors_total)
             stale.add_metric([source.id], source.stale_tags)
             connected.add_metric([source.id], source.state == "connected")
-        yield from (readings, errors, stale, connected)
+        yield from (readings, errors, stale, connected, skew)
+        yield from _processes(status)
         yield GaugeMetricFamily("trunkline_edge_waiting_records", "records not forwarded yet", value=status.buffer.waiting)
         yield GaugeMetricFamily("trunkline_edge_bytes", "size of the edge journal", value=status.buffer.bytes)
         yield GaugeMetricFamily("trunkline_edge_link_up", "1 when the site log is reached", value=status.link.state == "up")
@@ -51,6 +55,19 @@ class StatusCollector(Collector):
             ledger.add_metric(list(key), count)
         yield ledger
         yield from self._deliveries.metrics()
+
+
+def _processes(status: GatewayStatus) -> Iterator[Metric]:
+    """Yield what isolated sources use."""
+    memory = GaugeMetricFamily("trunkline_source_process_resident_bytes", "memory of an isolated source", labels=["source"])
+    processor = GaugeMetricFamily("trunkline_source_process_cpu", "share of a processor that an isolated source uses", labels=["source"])
+    restarts = CounterMetricFamily("trunkline_source_process_restarts", "starts after the first", labels=["source"])
+    for source in status.sources:
+        if source.process is not None:
+            memory.add_metric([source.id], source.process.rss_bytes)
+            processor.add_metric([source.id], source.process.cpu)
+            restarts.add_metric([source.id], source.process.restarts)
+    yield from (memory, processor, restarts)
 
 
 class AdminServer:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +16,12 @@ from trunkline.config.site import GatewayConfig, LogConfig
 from trunkline.config.tags import SourceConfig
 from trunkline.gateway.admin import AdminServer, StatusCollector
 from trunkline.gateway.buffer import BufferKeeper
+from trunkline.gateway.clockwatch import LOOK_SECONDS, ClockWatch
 from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.damage import DamageWatch
 from trunkline.gateway.edge import EdgeWriter, edge_counts
 from trunkline.gateway.forwarder import Forwarder
+from trunkline.gateway.isolation.proxy import IsolatedSource
 from trunkline.gateway.reporter import Reporter
 from trunkline.gateway.runner import SourceRunner
 from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus
@@ -27,7 +30,8 @@ from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
 from trunkline.model.errors import RetryLater
-from trunkline.sources.port import SourceContext, plugin
+from trunkline.model.events import Event
+from trunkline.sources.port import Source, SourceContext, plugin
 
 log = structlog.get_logger("trunkline.gateway")
 
@@ -66,12 +70,18 @@ class Gateway:
         self.reporter = Reporter(site, layout, self.status, confirmed.learn)
         self.admin = AdminServer(config.admin_port, self.health, StatusCollector(self.status, self.forwarder.deliveries))
         self.runners: list[SourceRunner] = []
+        self.isolated: list[IsolatedSource] = []
+        starting = asyncio.Semaphore(os.cpu_count() or 1)
         for section in sources:
             if section.enabled:
                 directory = data_dir / "edge" / config.id / "sources" / section.id
                 directory.mkdir(parents=True, exist_ok=True)
                 context = SourceContext(config.id, directory, times.now, secrets.resolve)
-                source = plugin(section.type).create(section, context)
+                if section.isolate == "process":
+                    self.isolated.append(IsolatedSource(section, context, starting))
+                    source: Source = self.isolated[-1]
+                else:
+                    source = plugin(section.type).create(section, context)
                 self.runners.append(SourceRunner(section, source, self.writer, layout))
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -81,7 +91,8 @@ class Gateway:
         self.reporter.start()
         self.admin.start()
         log.info("gateway is running", gateway=self._config.id, sources=len(self.runners), admin_port=self.admin.port)
-        tasks = [asyncio.create_task(self._tend(), name="buffer"), asyncio.create_task(self._watch_damage(), name="damage")]
+        chores = {"buffer": self._tend(), "damage": self._watch_damage(), "clock": self._watch_clock()}
+        tasks = [asyncio.create_task(chore, name=name) for name, chore in chores.items()]
         try:
             for runner in self.runners:
                 tasks.append(asyncio.create_task(runner.run(), name=f"source:{runner.id}"))
@@ -91,6 +102,7 @@ class Gateway:
             for task in reversed(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(source.end() for source in self.isolated))
             await asyncio.to_thread(self._shut_down)
 
     async def _tend(self) -> None:
@@ -109,6 +121,23 @@ class Gateway:
                     await self.writer.submit((), [event])
                     await asyncio.to_thread(self.damage.tell)
             await asyncio.sleep(_TEND_SECONDS)
+
+    async def _watch_clock(self) -> None:
+        watch = ClockWatch(times.now, lambda: self.writer.next_position)
+        telling: asyncio.Task[None] | None = None
+        while True:
+            events = await watch.look()
+            for runner in self.runners:
+                runner.conditioner.clock_doubted = watch.doubted
+            if events:
+                # not waited for: a full disk must not keep the clock from being watched
+                telling = asyncio.create_task(self._tell(events, telling))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _tell(self, events: Sequence[Event], before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await before
+        await self.writer.submit((), events)
 
     def _shut_down(self) -> None:
         if self.writer.error is None:
