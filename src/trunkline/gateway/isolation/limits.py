@@ -9,7 +9,6 @@ reserves without using it, and a process with a share of the processor runs at l
 import contextlib
 import os
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +26,6 @@ _ROOT: Final = Path("/sys/fs/cgroup")
 _CONTROLLERS: Final = frozenset({"cpu", "memory"})
 
 
-@cache
 def delegated(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> Path | None:
     """Return the control group in which groups for sources can be made; None where the system gives none.
 
@@ -37,14 +35,11 @@ def delegated(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> Path
     try:
         line = next(line for line in own.read_text().splitlines() if line.startswith("0::"))
         parent = (root / line.removeprefix("0::").lstrip("/")).parent
-        if not parent.is_relative_to(root) or not set((parent / "cgroup.controllers").read_text().split()) >= _CONTROLLERS:
-            return None
-        control = parent / "cgroup.subtree_control"
-        if not set(control.read_text().split()) >= _CONTROLLERS:
-            control.write_text("+cpu +memory")
-        return parent if os.access(parent, os.W_OK) else None
+        controllers = set((parent / "cgroup.controllers").read_text().split())
     except (OSError, StopIteration):
         return None
+    ours = all(os.access(path, os.W_OK) for path in (parent, parent / "cgroup.procs", parent / "cgroup.subtree_control"))
+    return parent if ours and controllers >= _CONTROLLERS and parent.is_relative_to(root) else None
 
 
 class Group:
@@ -52,6 +47,9 @@ class Group:
 
     def __init__(self, parent: Path, name: str, resources: Resources) -> None:
         """Make the group. Raises OSError."""
+        control = parent / "cgroup.subtree_control"
+        if not set(control.read_text().split()) >= _CONTROLLERS:
+            control.write_text("+cpu +memory")
         self._path = parent / f"source-{name}-{os.getpid()}"
         self._path.mkdir(exist_ok=True)
         if resources.memory is not None:
