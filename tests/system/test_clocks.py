@@ -1,6 +1,7 @@
 """Clocks that step by an hour, forwards and back: no reading is lost, hidden or doubled, and its quality says what is doubtful."""
 
 import asyncio
+import signal
 from collections import Counter
 from contextlib import closing
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.support import trunkline
-from tests.system.support import RunningSite, until
+from tests.system.support import TRUNKLINE, RunningSite, until
 
 from trunkline.cli.wiring import historian_reader
 from trunkline.config.site import BufferConfig, LabConfig, LogConfig, ValidationConfig
@@ -27,6 +28,8 @@ from trunkline.model import times
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Category, Reading, Value
 from trunkline.processing.validate import ValidateStep
+from trunkline.sources.modbus.tests.devices import Device as ModbusDevice
+from trunkline.sources.modbus.tests.devices import Front
 from trunkline.sources.port import SourceContext
 from trunkline.sources.simulated.config import SimulatedConfig, SimulatedTagConfig
 from trunkline.sources.simulated.source import SimulatedSource
@@ -187,3 +190,62 @@ def has_quality(plant: RunningSite, tag: str, quality: Quality) -> bool:
         except UnknownTag:
             return False
     return int(quality) in raw.quality.tolist()
+
+
+HANGING = """\
+site: test
+log: {{partitions: 2}}
+gateways:
+  - id: gw1
+    sources:
+      - id: plc
+        type: modbus
+        host: 127.0.0.1
+        port: {port}
+        poll_interval_ms: 100
+        timeout_ms: 60000
+        tags: [{{path: P.A.U1.T, address: "holding:0", format: uint16, time: gateway}}]
+"""
+
+
+async def test_an_answer_that_lay_in_the_socket_while_the_gateway_hung(tmp_path: Path) -> None:
+    """D-15, W-109: SIGSTOP between request and answer. The value is UNCERTAIN (time), under a stamp no later than the device gave it."""
+    device, front = ModbusDevice({1: {"holding": {0: [7]}}}), Front()
+    await device.start()
+    await front.start(device.port)
+    file = tmp_path / "site.yaml"
+    file.write_text(HANGING.format(port=front.port))
+    command = [*TRUNKLINE, "run", "gateway", str(file), "--id", "gw1"]
+    gateway = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        while len(device.requests) < 5:
+            await asyncio.sleep(0.05)
+        front.delay = 2.0
+        asked = len(device.requests)
+        while len(device.requests) < asked + 2:  # the second of them was asked while answers are held
+            await asyncio.sleep(0.01)
+        gateway.send_signal(signal.SIGSTOP)
+        front.delay = 0.0
+        held = times.now()
+        await asyncio.sleep(4)
+        await device.set(1, "holding", 0, [8])
+        await asyncio.sleep(4)
+        gateway.send_signal(signal.SIGCONT)
+        seen = len(device.requests)
+        while len(device.requests) < seen + 10:
+            await asyncio.sleep(0.05)
+    finally:
+        gateway.terminate()
+        await gateway.wait()
+        await front.stop()
+        await device.stop()
+    with closing(open_site_log(LogConfig(partitions=2), file.parent / "data")) as site:
+        columns = codec.decode([record for at in site.bounds(RAW) for record in site.read(at, 0, 100_000)])
+    doubtful = columns.quality == int(Quality.UNCERTAIN_TIME)
+    assert doubtful.sum() == 1
+    assert columns.time[doubtful][0] <= held
+    assert columns.number[doubtful][0] == 7.0
+    after = columns.time > held + 7 * times.SECOND
+    assert after.sum() >= 5
+    assert set(columns.number[after].tolist()) == {8.0}, "a value from before the hang is stamped after it"
+    assert not ((columns.time > held + times.SECOND) & ~after).any()
