@@ -210,7 +210,8 @@ class Frames:
             end = start + _LENGTH.size + size
             if end > len(self._held):
                 break
-            bodies.append(bytes(self._held[start + _LENGTH.size : end]))
+            with memoryview(self._held) as held:
+                bodies.append(bytes(held[start + _LENGTH.size : end]))
             start = end
         del self._held[:start]
         return bodies
