@@ -1,8 +1,12 @@
 """The gateway's own clock: offset, steps, standing still; and the skew of devices, told when it comes and when it goes."""
 
+import os
+import signal
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.gateway.test_role import LOG, Process, until
 
 from trunkline.config.tags import TagConfig
 from trunkline.gateway import clocksync
@@ -10,10 +14,14 @@ from trunkline.gateway.clocksync import Offset
 from trunkline.gateway.clockwatch import ClockWatch
 from trunkline.gateway.conditioning import Conditioner
 from trunkline.gateway.skew import SkewWatch
+from trunkline.log.codec import columns as codec
+from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.writer import TagSlot
+from trunkline.log.opening import layout_of, open_site_journal
 from trunkline.model import times
+from trunkline.model.events import Event
 from trunkline.model.quality import Quality
-from trunkline.model.reading import Kind, Reading
+from trunkline.model.reading import Category, Kind, Reading
 
 NOW = times.from_iso("2026-01-01T00:00:00Z")
 S = times.SECOND
@@ -135,6 +143,44 @@ def test_the_time_service_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = clocksync.offset()
     assert found is not None
     assert (found.service, found.seconds) == (expected.service, pytest.approx(expected.seconds))
+
+
+SITE = """
+site: test
+log: {partitions: 2}
+gateways:
+  - id: gw1
+    sources:
+      - {id: sim, type: simulated, interval_ms: 50, tags: [{path: P.A.U1.T, time: gateway}]}
+"""
+
+
+def test_a_gateway_whose_clock_is_off_says_so_and_goes_on(tmp_path: Path) -> None:
+    """W-105, in a gateway as its own process. No time service can run here: a program of chronyc's name says 1.25 s."""
+    chronyc = tmp_path / "chronyc"
+    chronyc.write_text("#!/bin/sh\necho 'C0A80101,ntp,3,0.0,1.25,0.1,0.1,1.0,0.0,0.0,0.1,0.1,64.0,Normal'\n")
+    chronyc.chmod(0o755)
+    file = tmp_path / "site.yaml"
+    file.write_text(SITE)
+    process = Process("gateway", str(file), "--id", "gw1", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    layout = layout_of(LOG)
+    try:
+        with closing(open_site_journal(LOG, tmp_path / "data")) as log:
+
+            def events() -> list[Event]:
+                topic = layout.topic(Category.EVENT, "raw")
+                return [decode_event(record.value) for at in log.bounds(topic) for record in log.read(at, 0, 1000)]
+
+            def marked() -> int:
+                topic = layout.topic(Category.TELEMETRY, "raw")
+                found = codec.decode([record for at in log.bounds(topic) for record in log.read(at, 0, 100_000)])
+                return int((found.quality == int(Quality.UNCERTAIN_CLOCK_SKEW)).sum())
+
+            until(lambda: marked() > 20)
+            (told,) = [event for event in events() if event.type == "CLOCK_OFFSET"]
+            assert (told.attributes["level"], told.attributes["offset_us"]) == ("WARNING", 1_250_000)
+    finally:
+        assert process.end(signal.SIGTERM)[0] == 0
 
 
 def test_without_a_time_service_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

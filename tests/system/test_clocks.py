@@ -21,6 +21,7 @@ from trunkline.historian.reader import UnknownTag
 from trunkline.lab.ports import free_ports
 from trunkline.lab.site import SitePlan, site_text
 from trunkline.log.codec import columns as codec
+from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.writer import TagSlot
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Record, StoredRecord
@@ -37,6 +38,7 @@ from trunkline.sources.simulated.source import SimulatedSource
 LOG = LogConfig(partitions=1)
 LAYOUT = layout_of(LOG)
 RAW, CLEAN, DEAD = (LAYOUT.topic(Category.TELEMETRY, stage) for stage in ("raw", "clean", "dead"))
+EVENTS = LAYOUT.topic(Category.EVENT, "raw")
 STEPS = pytest.mark.parametrize("steps", [[0, times.HOUR], [0, -times.HOUR], [0, times.HOUR, 0, -times.HOUR, 0]], ids=str)
 
 
@@ -209,7 +211,7 @@ gateways:
 
 
 async def test_an_answer_that_lay_in_the_socket_while_the_gateway_hung(tmp_path: Path) -> None:
-    """D-15, W-109: SIGSTOP between request and answer. The value is UNCERTAIN (time), under a stamp no later than the device gave it."""
+    """D-15, W-109: SIGSTOP between request and answer is told; the value is UNCERTAIN (time), its stamp no later than it was given."""
     device, front = ModbusDevice({1: {"holding": {0: [7]}}}), Front()
     await device.start()
     await front.start(device.port)
@@ -241,6 +243,9 @@ async def test_an_answer_that_lay_in_the_socket_while_the_gateway_hung(tmp_path:
         await device.stop()
     with closing(open_site_log(LogConfig(partitions=2), file.parent / "data")) as site:
         columns = codec.decode([record for at in site.bounds(RAW) for record in site.read(at, 0, 100_000)])
+        told = [decode_event(record.value) for at in site.bounds(EVENTS) for record in site.read(at, 0, 1000)]
+    (stalled,) = [event for event in told if event.type == "GATEWAY_STALLED"]
+    assert int(str(stalled.attributes["to_us"])) - int(str(stalled.attributes["from_us"])) >= 7 * times.SECOND
     doubtful = columns.quality == int(Quality.UNCERTAIN_TIME)
     assert doubtful.sum() == 1
     assert columns.time[doubtful][0] <= held

@@ -168,7 +168,7 @@ async def test_a_leak_ends_at_the_limit(make: Make) -> None:
     source = make("leak", resources={"memory": "96M"})
     await source.connect()
     why = await fails(source)
-    assert "'resources.memory' allows 96M" in why
+    assert "of memory, and 'resources.memory' allows 96M" in why
 
 
 async def test_one_gulp_is_refused_by_the_kernel(make: Make) -> None:

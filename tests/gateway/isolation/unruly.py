@@ -91,7 +91,7 @@ class Unruly:
                 await asyncio.sleep(0)
         elif fault == "leak":
             while True:
-                self._leak.append(bytearray(os.urandom(1_000) * 4_000))
+                self._leak.append(bytearray(os.urandom(1_000) * 1_000))
                 await asyncio.sleep(0.01)
         elif fault == "gulp":
             self._leak.append(b"x" * 4_000_000_000)
