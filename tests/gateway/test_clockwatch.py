@@ -1,7 +1,9 @@
 """The gateway's own clock: offset, steps, standing still; and the skew of devices, told when it comes and when it goes."""
 
+import json
 import os
 import signal
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from trunkline.gateway.clocksync import Offset
 from trunkline.gateway.clockwatch import ClockWatch
 from trunkline.gateway.conditioning import Conditioner
 from trunkline.gateway.skew import SkewWatch
+from trunkline.lab.ports import free_ports
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.writer import TagSlot
@@ -142,7 +145,8 @@ def test_the_time_service_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     found = clocksync.offset()
     assert found is not None
-    assert (found.service, found.seconds) == (expected.service, pytest.approx(expected.seconds))
+    assert found.service == expected.service
+    assert found.seconds == pytest.approx(expected.seconds)
 
 
 SITE = """
@@ -150,6 +154,7 @@ site: test
 log: {partitions: 2}
 gateways:
   - id: gw1
+    admin_port: %d
     sources:
       - {id: sim, type: simulated, interval_ms: 50, tags: [{path: P.A.U1.T, time: gateway}]}
 """
@@ -161,7 +166,8 @@ def test_a_gateway_whose_clock_is_off_says_so_and_goes_on(tmp_path: Path) -> Non
     chronyc.write_text("#!/bin/sh\necho 'C0A80101,ntp,3,0.0,1.25,0.1,0.1,1.0,0.0,0.0,0.1,0.1,64.0,Normal'\n")
     chronyc.chmod(0o755)
     file = tmp_path / "site.yaml"
-    file.write_text(SITE)
+    (port,) = free_ports(1)
+    file.write_text(SITE % port)
     process = Process("gateway", str(file), "--id", "gw1", PATH=f"{tmp_path}:{os.environ['PATH']}")
     layout = layout_of(LOG)
     try:
@@ -178,6 +184,8 @@ def test_a_gateway_whose_clock_is_off_says_so_and_goes_on(tmp_path: Path) -> Non
 
             until(lambda: marked() > 20)
             (told,) = [event for event in events() if event.type == "CLOCK_OFFSET"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+                assert "the gateway's clock is off by 1.250 s" in str(json.load(answer)["problems"])
             assert (told.attributes["level"], told.attributes["offset_us"]) == ("WARNING", 1_250_000)
     finally:
         assert process.end(signal.SIGTERM)[0] == 0

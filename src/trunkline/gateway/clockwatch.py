@@ -73,7 +73,7 @@ class ClockWatch:
 
     Attributes:
         doubted: whether the clock is off by more than `OFFSET_LIMIT`: what it stamps is marked.
-        offset: how far it is off in seconds, as the time service says; None while nobody says.
+        offset_text: how far it was off when the time service last had an estimate.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ClockWatch:
         self._rested = steady()
         self._asked: int | None = None
         self.doubted = False
-        self.offset: float | None = None
+        self.offset_text = ""
 
     async def look(self) -> list[Event]:
         """Return what is to be told."""
@@ -115,9 +115,9 @@ class ClockWatch:
         return events
 
     def _judge(self, said: clocksync.Offset | None) -> list[Event]:
-        self.offset = None if said is None else said.seconds
         if said is None or said.seconds is None:
             return []  # nobody knows: `trunkline doctor` says what to do about that
+        self.offset_text = f"{said.seconds:.3f} s"
         if said.seconds > OFFSET_LIMIT and not self.doubted:
             self.doubted = True
             text = f"the gateway's clock is {said.seconds:.3f} s off, says {said.service}: what it stamps is marked; mend NTP"

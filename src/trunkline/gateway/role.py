@@ -65,6 +65,7 @@ class Gateway:
         self.damage = DamageWatch(self._journal)
         self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake)
+        self.clock = ClockWatch(times.now, lambda: self.writer.next_position)
         confirmed = Confirmed(self._journal, layout)
         self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed)
         self.reporter = Reporter(site, layout, self.status, confirmed.learn)
@@ -123,12 +124,11 @@ class Gateway:
             await asyncio.sleep(_TEND_SECONDS)
 
     async def _watch_clock(self) -> None:
-        watch = ClockWatch(times.now, lambda: self.writer.next_position)
         telling: asyncio.Task[None] | None = None
         while True:
-            events = await watch.look()
+            events = await self.clock.look()
             for runner in self.runners:
-                runner.conditioner.clock_doubted = watch.doubted
+                runner.conditioner.clock_doubted = self.clock.doubted
             if events:
                 # not waited for: a full disk must not keep the clock from being watched
                 telling = asyncio.create_task(self._tell(events, telling))
@@ -187,6 +187,8 @@ class Gateway:
             problems.append(f"{failed} records were refused by the site log: see 'trunkline outbox list'")
         if self.damage.lost:
             problems.append(f"{len(self.damage.lost)} ranges of records were lost to damage: see 'trunkline outbox list'")
+        if self.clock.doubted:
+            problems.append(f"the gateway's clock is off by {self.clock.offset_text}: what it stamps is marked; mend NTP")
         if self.reporter.impostor:
             problems.append(f"another gateway uses the id {self._config.id!r}")
         if self.writer.error:

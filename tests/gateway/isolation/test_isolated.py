@@ -34,10 +34,11 @@ async def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(process_module, "HANGING", 30)
     monkeypatch.setattr(process_module, "STARTING", 600)
 
-    def one(fault: str = "", *, secret: str = "hunter2222", **options: Any) -> IsolatedSource:
+    def one(fault: str = "", *, secret: str = "hunter2222", starting: asyncio.Semaphore | None = None, **options: Any) -> IsolatedSource:
         section = {"id": "odd", "type": "unruly", "isolate": "process", "fault": fault, "tags": [{"path": TAG}], **options}
         config = plugin("unruly").config.model_validate(section)
-        made.append(IsolatedSource(config, SourceContext("gw1", tmp_path, times.now, {"${secret:x}": secret}.__getitem__)))
+        context = SourceContext("gw1", tmp_path, times.now, {"${secret:x}": secret}.__getitem__)
+        made.append(IsolatedSource(config, context, starting))
         return made[-1]
 
     yield one
@@ -139,6 +140,20 @@ async def test_a_process_that_fails_is_unavailable_and_starts_again(make: Make, 
     status = source.status()
     assert status is not None
     assert status.restarts == 1
+
+
+async def test_a_process_that_hangs_while_it_starts_keeps_nobody_from_starting(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W-36: starts take turns, so that many do not storm the machine, but no turn lasts for ever."""
+    monkeypatch.setattr("trunkline.gateway.isolation.proxy.STARTING_SECONDS", 0.5)
+    one_at_a_time = asyncio.Semaphore(1)
+    hanging = asyncio.create_task(make("hang", at="create", starting=one_at_a_time).connect())
+    await asyncio.sleep(0)
+    source = make(starting=one_at_a_time)
+    await source.connect()
+    assert await reads(source, 1) == [1.0]
+    assert not hanging.done()
+    hanging.cancel()
+    await asyncio.gather(hanging, return_exceptions=True)
 
 
 async def test_a_killed_process_is_told(make: Make) -> None:

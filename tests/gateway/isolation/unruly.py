@@ -21,7 +21,7 @@ class UnrulyConfig(SourceConfig):
     password: str = ""
     # what goes wrong, in which call, after so many reads; 'marker' is a file that is written when it is about to happen
     fault: str = ""
-    at: Literal["connect", "read", "write", "close", "ack"] = "read"
+    at: Literal["create", "connect", "read", "write", "close", "ack"] = "read"
     after: int = 3
     marker: str = ""
 
@@ -31,6 +31,8 @@ class Unruly:
         self._config, self._context = config, context
         self._reads = 0
         self._leak = []
+        if config.at == "create":
+            time.sleep(600)
 
     async def connect(self):
         self._reads = 0

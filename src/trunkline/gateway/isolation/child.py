@@ -23,6 +23,7 @@ from trunkline.config.secrets import SecretUnavailable, references
 from trunkline.gateway.isolation import childlog
 from trunkline.gateway.isolation.batches import Packer
 from trunkline.gateway.isolation.messages import (
+    OUT_OF_MEMORY,
     Answer,
     Beat,
     Browse,
@@ -47,8 +48,6 @@ from trunkline.sources.port import ReadBatch, Source, SourceContext, WriteComman
 
 log = structlog.get_logger("trunkline.source")
 
-#: Exit status of a process that was refused memory.
-OUT_OF_MEMORY: Final = 12
 BEAT_SECONDS: Final = 1.0
 #: Batches that may wait for their verdict; of one given up without a word, the device was told nothing, so it keeps it.
 _BATCHES: Final = 64

@@ -12,6 +12,8 @@ import msgspec
 _LENGTH: Final = struct.Struct(">I")
 #: A read of more is no read: a source hands over a few thousand readings at once.
 LONGEST: Final = 256_000_000
+#: Exit status of a process that was refused memory.
+OUT_OF_MEMORY: Final = 12
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True, tag=1):

@@ -17,9 +17,8 @@ from typing_extensions import override
 
 from trunkline.config.secrets import REDACTED, redact_text
 from trunkline.config.tags import Resources
-from trunkline.gateway.isolation.child import OUT_OF_MEMORY
 from trunkline.gateway.isolation.limits import Group, Meter, Use, delegated
-from trunkline.gateway.isolation.messages import Answer, BadFrame, Beat, Call, Frames, Verdict, decode_answer, frame
+from trunkline.gateway.isolation.messages import OUT_OF_MEMORY, Answer, BadFrame, Beat, Call, Frames, Verdict, decode_answer, frame
 from trunkline.model.errors import SourceUnavailable
 
 log = structlog.get_logger("trunkline.gateway")
@@ -50,6 +49,10 @@ class ChildProcess(asyncio.Protocol):
     Args:
         source: id of the source, for its log lines.
         resources: what it may use.
+
+    Attributes:
+        started: whether it has made its source.
+        lived: seconds from its start to its end; 0 until then.
     """
 
     def __init__(self, source: str, resources: Resources) -> None:
@@ -72,12 +75,13 @@ class ChildProcess(asyncio.Protocol):
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
         self.started = False
+        self.lived = 0.0
+        self._born = 0.0
 
     @property
     def pid(self) -> int:
-        """Process id."""
-        assert self._popen is not None
-        return self._popen.pid
+        """Process id; 0 before the start."""
+        return self._popen.pid if self._popen is not None else 0
 
     @property
     def use(self) -> Use:
@@ -115,6 +119,7 @@ class ChildProcess(asyncio.Protocol):
             raise SourceUnavailable(f"no process for source {self._source} can be started: {error}") from error
         finally:
             theirs.close()
+        self._born = asyncio.get_running_loop().time()
         self._confine()
         self._meter = Meter(self.pid, self._resources, held=self.held)
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._follow_output())]
@@ -197,7 +202,9 @@ class ChildProcess(asyncio.Protocol):
         """Let it close its source and go; after a while it is killed."""
         if self._popen is None:
             return
-        if self._transport is not None and self._transport.can_write_eof() and self._gone is None:
+        if not self.started:
+            self.kill("it had not made its source yet when it was told to end")
+        elif self._transport is not None and self._gone is None:
             self._transport.write_eof()
         try:
             async with asyncio.timeout(_END_SECONDS):
@@ -219,6 +226,7 @@ class ChildProcess(asyncio.Protocol):
         watching.cancel()
         await asyncio.wait((following,), timeout=1.0)
         following.cancel()
+        self.lived = asyncio.get_running_loop().time() - self._born
         self._gone = ProcessGone(self._obituary(popen.returncode))
         if self._group is not None:
             self._group.remove()

@@ -34,6 +34,8 @@ from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, Source
 FIRST_PAUSE: Final = 0.5
 LAST_PAUSE: Final = 30.0
 SOUND_SECONDS: Final = 60.0
+#: Longest time for which a start keeps others waiting for theirs.
+STARTING_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
 
 _Answered = TypeVar("_Answered", bound=Answer)
@@ -60,7 +62,6 @@ class IsolatedSource:
         self._unpacker = Unpacker()
         self._reading: asyncio.Future[Answer] | None = None
         self._pause = 0.0
-        self._born = 0.0
         self.starts = 0
 
     async def connect(self) -> None:
@@ -136,7 +137,7 @@ class IsolatedSource:
     def status(self) -> ProcessStatus | None:
         """Return what is known of the process; None while there is none."""
         child = self._child
-        if child is None or child.gone is not None:
+        if child is None or child.gone is not None or not child.pid:
             return None
         return ProcessStatus(child.pid, child.use.rss_bytes, round(child.use.cpu, 3), max(0, self.starts - 1))
 
@@ -148,32 +149,37 @@ class IsolatedSource:
         if child is not None:
             await child.end()
             self._child = None
-            lived = asyncio.get_running_loop().time() - self._born
-            self._pause = 0.0 if lived > SOUND_SECONDS else min(max(2 * self._pause, FIRST_PAUSE), LAST_PAUSE)
+            self._pause = 0.0 if child.lived > SOUND_SECONDS else min(max(2 * self._pause, FIRST_PAUSE), LAST_PAUSE)
         await asyncio.sleep(self._pause)
-        async with self._starting:
-            return await self._start()
+        return await self._start()
 
     async def _start(self) -> ChildProcess:
         config = self._config
         child = self._child = ChildProcess(config.id, config.resources)
         self._unpacker = Unpacker()
-        await child.start()
-        self._born = asyncio.get_running_loop().time()
-        self.starts += 1
-        memory = config.resources.memory
-        limit = memory + RESERVED if memory is not None and not child.held else 0
-        niceness = NICENESS if config.resources.cpu is not None and not child.held else 0
-        section = config.model_dump_json(exclude_unset=True, by_alias=True).encode()
-        directory = str(self._context.directory)
-        call = Start(child.number(), config.type, section, self._context.gateway, directory, limit, niceness)
+        async with self._starting:
+            await child.start()
+            self.starts += 1
+            made = child.ask(self._order(child))
+            # one that hangs while it starts must not keep the others from starting
+            await asyncio.wait((made,), timeout=STARTING_SECONDS)
         try:
-            await self._call(child, call, Done)
+            self._judge(await made, Done)
         except (SourceMisconfigured, SourceDefect):
             await child.end()
             raise
         child.started = True
         return child
+
+    def _order(self, child: ChildProcess) -> Start:
+        """Return the call that makes the source."""
+        config = self._config
+        memory = config.resources.memory
+        limit = memory + RESERVED if memory is not None and not child.held else 0
+        niceness = NICENESS if config.resources.cpu is not None and not child.held else 0
+        section = config.model_dump_json(exclude_unset=True, by_alias=True).encode()
+        directory = str(self._context.directory)
+        return Start(child.number(), config.type, section, self._context.gateway, directory, limit, niceness)
 
     def _alive(self) -> ChildProcess:
         child = self._child
