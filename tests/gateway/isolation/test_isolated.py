@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,8 +17,14 @@ import pytest_asyncio
 import yaml
 from tests.gateway.isolation import unruly
 
+from trunkline.config.site import BufferConfig
+from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.isolation import process as process_module
 from trunkline.gateway.isolation.proxy import IsolatedSource, SourceDefect
+from trunkline.gateway.runner import SourceRunner
+from trunkline.log.journal.journal import Journal
+from trunkline.log.port import Positions
+from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.sources.port import CommandOutcome, SourceContext, WriteCommand, plugin, plugins
@@ -101,6 +108,33 @@ async def test_the_port_works_over_the_pipe(make: Make, tmp_path: Path) -> None:
     assert not psutil.pid_exists(pid)
     await source.connect()
     assert await reads(source, 1) == [1.0]
+
+
+async def test_the_source_hears_of_it_only_after_the_journal_has_it(
+    make: Make, edge: Journal, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D-7, W-55: the acknowledgement goes back over the pipe once the write is durable. The journal's answer is held, not faked."""
+    real, durable, asked, marker = edge.append_many, threading.Event(), threading.Event(), tmp_path / "marker"
+
+    def append_many(appends: Any, **options: Any) -> Positions:
+        if any(topic.startswith("telemetry") for topic in appends):
+            asked.set()
+            durable.wait(30)
+        return real(appends, **options)
+
+    monkeypatch.setattr(edge, "append_many", append_many)
+    writer = EdgeWriter(edge, layout, BufferConfig(linger_ms=1), wrote=threading.Event())
+    writer.start()
+    source = make(marker=str(marker), after=1000)
+    running = asyncio.create_task(SourceRunner(source._config, source, writer, layout).run())
+    assert await asyncio.to_thread(asked.wait, 30)
+    await asyncio.sleep(0.5)
+    assert not marker.exists()
+    durable.set()
+    await told(marker, "ack\nack\n")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await asyncio.to_thread(writer.stop)
 
 
 async def test_a_cancelled_read_loses_nothing(make: Make) -> None:
