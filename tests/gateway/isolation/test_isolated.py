@@ -285,8 +285,10 @@ async def test_a_process_that_cannot_close_is_ended(make: Make, monkeypatch: pyt
     assert await reads(source, 1) == [1.0]
 
 
-async def test_secrets_come_over_the_socket_and_are_told_to_nobody(make: Make) -> None:
+async def test_secrets_come_over_the_socket_and_are_told_to_nobody(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """W-167: not on the command line, not in the environment, not in what is told of the process."""
+    shown: list[str] = []
+    monkeypatch.setattr(process_module.log, "warning", lambda event, **_: shown.append(event))
     source = make("tell", password="${secret:x}")
     await source.connect()
     process = psutil.Process(pid_of(source))
@@ -294,6 +296,7 @@ async def test_secrets_come_over_the_socket_and_are_told_to_nobody(make: Make) -
     why = await fails(source)
     assert "exit status 9" in why
     assert "the password is ***" in why
+    assert shown == ["the password is ***"]
 
 
 async def test_a_flood_of_log_lines_is_bounded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,8 +67,7 @@ def test_the_kernel_holds_a_source_where_groups_are_delegated(cgroups: tuple[Pat
     """W-57, with a directory in place of the kernel: which files are written, and with what."""
     parent = delegated(*cgroups)
     assert parent == cgroups[0] / "system.slice" / "trunkline.service"
-    group = Group(parent, "plc", Resources.model_validate({"cpu": 0.5, "memory": "256M"}))
-    group.add(4711)
+    group = Group(parent, "plc", Resources.model_validate({"cpu": 0.5, "memory": "256M"}), 4711)
     made = parent / f"source-plc-{os.getpid()}"
     assert (parent / "cgroup.subtree_control").read_text() == "+cpu +memory"
     assert {file.name: file.read_text() for file in made.iterdir()} == {

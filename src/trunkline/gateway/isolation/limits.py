@@ -45,23 +45,27 @@ def delegated(root: Path = _ROOT, own: Path = Path("/proc/self/cgroup")) -> Path
 class Group:
     """A control group with one process in it."""
 
-    def __init__(self, parent: Path, name: str, resources: Resources) -> None:
-        """Make the group. Raises OSError."""
+    def __init__(self, parent: Path, name: str, resources: Resources, pid: int) -> None:
+        """Make the group and put the process into it. Raises OSError, and leaves no group behind then."""
         control = parent / "cgroup.subtree_control"
         if not set(control.read_text().split()) >= _CONTROLLERS:
             control.write_text("+cpu +memory")
         self._path = parent / f"source-{name}-{os.getpid()}"
         self._path.mkdir(exist_ok=True)
+        try:
+            self._limit(resources)
+            (self._path / "cgroup.procs").write_text(str(pid))
+        except OSError:
+            self.remove()
+            raise
+
+    def _limit(self, resources: Resources) -> None:
         if resources.memory is not None:
             (self._path / "memory.max").write_text(str(resources.memory))
             with contextlib.suppress(OSError):  # no swap in this kernel
                 (self._path / "memory.swap.max").write_text("0")
         if resources.cpu is not None:
             (self._path / "cpu.max").write_text(f"{round(resources.cpu * _PERIOD)} {_PERIOD}")
-
-    def add(self, pid: int) -> None:
-        """Put a process into it. Raises OSError."""
-        (self._path / "cgroup.procs").write_text(str(pid))
 
     def out_of_memory(self) -> bool:
         """Return whether the kernel has killed a process of it for want of memory."""

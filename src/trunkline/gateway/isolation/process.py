@@ -130,12 +130,9 @@ class ChildProcess(asyncio.Protocol):
         if parent is None:
             return
         try:
-            group = Group(parent, self._source, self._resources)
-            group.add(self.pid)
+            self._group = Group(parent, self._source, self._resources, self.pid)
         except OSError as error:
             log.warning("no control group for a source; the gateway watches it itself", source=self._source, error=str(error))
-        else:
-            self._group = group
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -169,7 +166,7 @@ class ChildProcess(asyncio.Protocol):
         return next(self._numbers)
 
     def hide(self, secrets: tuple[str, ...]) -> None:
-        """Keep these values out of what is told of the process."""
+        """Keep these values out of what the process says."""
         self._hidden = tuple(sorted((one for one in secrets if len(one) >= 4), key=len, reverse=True))
 
     def ask(self, call: Call) -> "asyncio.Future[Answer]":
@@ -251,7 +248,10 @@ class ChildProcess(asyncio.Protocol):
         else:
             how = f"it ended with exit status {code}"
         words = f"; its last words: {' | '.join(self._last)}" if self._last else ""
-        text = redact_text(f"process {self.pid} of source {self._source}: {how}{words}")
+        return redact_text(f"process {self.pid} of source {self._source}: {how}{words}")
+
+    def _discreet(self, text: str) -> str:
+        """Return a line of the process without the secrets that it was given."""
         for secret in self._hidden:
             text = text.replace(secret, REDACTED)
         return text
@@ -282,7 +282,7 @@ class ChildProcess(asyncio.Protocol):
         try:
             while line := await _line(reader):
                 self._lines += 1
-                text = line.decode(errors="replace").strip()[:_LINE_CHARACTERS]
+                text = self._discreet(line.decode(errors="replace").strip())[:_LINE_CHARACTERS]
                 words = _words(text)
                 if text:
                     self._remember(str(words.get("event", text)))
