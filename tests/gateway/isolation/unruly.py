@@ -23,6 +23,7 @@ class UnrulyConfig(SourceConfig):
     fault: str = ""
     at: Literal["create", "connect", "read", "write", "close", "ack"] = "read"
     after: int = 3
+    pause: float = 0.02
     marker: str = ""
 
 
@@ -40,7 +41,7 @@ class Unruly:
         await self._misbehave("connect")
 
     async def read(self):
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(self._config.pause)
         self._reads += 1
         if self._reads > self._config.after:
             await self._misbehave("read")
