@@ -47,6 +47,7 @@ SCRIPTS: Final = (
     Script("validate", ("validate.step", "validate.changes")),
     Script("source_modbus", ("source.modbus",)),
     Script("source_opcua", ("source.opcua",)),
+    Script("source_isolated", ("source.isolated.scan", "source.isolated.single")),
     Script("gateway_memory", ("gateway.memory",)),
     Script("start", ("start.first_reading",)),
     Script("path_kafka", PATH_KAFKA, suite="kafka"),

@@ -56,12 +56,13 @@ def blocks(given: list[Conditioned] | Rows) -> object:
 @settings(deadline=None)
 @given(st.data())
 def test_columns_end_as_the_same_blocks(data: st.DataObject) -> None:
-    """D-16, D-17, PD-26, W-108, and silence told once: with gaps, a clock that is set back, other readings in between."""
+    """D-16, D-17, PD-26, W-105, W-108, and silence told once: with gaps, a clock that is set back, other readings in between."""
     options = {"time": data.draw(st.sampled_from(["gateway", "device"]))}
     columns, single = conditioner(**options), conditioner(**options)
     now = NOW
     for _ in range(data.draw(st.integers(1, 8))):
         now += data.draw(st.sampled_from([0, 1, 4, 9, 11, 70, -30])) * S
+        columns.clock_doubted = single.clock_doubted = data.draw(st.booleans())
         match data.draw(st.sampled_from(["scan", "scan", "scan", "scan", "readings", "alive", "silence"])):
             case "scan":
                 scan = data.draw(scans(data.draw(st.sampled_from([FAST, SLOW, BOTH])), now))

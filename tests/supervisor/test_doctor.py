@@ -1,5 +1,6 @@
 """What `trunkline doctor` finds on this machine."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +27,21 @@ def by_check(findings: list[Finding]) -> dict[str, Finding]:
 def test_every_finding_that_is_not_fine_says_what_to_do(tmp_path: Path) -> None:
     """D-15: the clock is looked at, too."""
     findings = examine(None, tmp_path)
-    assert {"python", "sqlite", "packages", "mqtt broker", "clock", "disk", "fsync"} == {one.check for one in findings}
+    assert {"python", "sqlite", "packages", "mqtt broker", "clock", "isolation", "disk", "fsync"} == {one.check for one in findings}
     assert all(one.mend for one in findings if one.verdict != "ok")
     assert by_check(findings)["python"].verdict == "ok"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("offset", "verdict"), [("0.004", "ok"), ("1.5", "warning")])
+def test_the_clocks_offset_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: str, verdict: str) -> None:
+    """W-105. No time service can run here: a program of chronyc's name prints what its manual shows."""
+    chronyc = tmp_path / "chronyc"
+    chronyc.write_text(f"#!/bin/sh\necho '7F,ntp,3,0.0,{offset},0.1,0.1,1.0,0.0,0.0,0.1,0.1,64.0,Normal'\n")
+    chronyc.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = by_check(examine(None, tmp_path / "data"))["clock"]
+    assert (found.verdict, found.detail) == (verdict, f"{float(offset) * 1000:,.1f} ms off, says chrony")
 
 
 def test_a_directory_that_does_not_exist_yet_is_looked_at_from_above(tmp_path: Path) -> None:

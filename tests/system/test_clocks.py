@@ -1,6 +1,7 @@
 """Clocks that step by an hour, forwards and back: no reading is lost, hidden or doubled, and its quality says what is doubtful."""
 
 import asyncio
+import signal
 from collections import Counter
 from contextlib import closing
 from functools import partial
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.support import trunkline
-from tests.system.support import RunningSite, until
+from tests.system.support import TRUNKLINE, RunningSite, until
 
 from trunkline.config.site import BufferConfig, LabConfig, LogConfig, ValidationConfig
 from trunkline.gateway.conditioning import Conditioner
@@ -19,6 +20,7 @@ from trunkline.historian.reader import UnknownTag
 from trunkline.lab.ports import free_ports
 from trunkline.lab.site import SitePlan, site_text
 from trunkline.log.codec import columns as codec
+from trunkline.log.codec.events import decode_event
 from trunkline.log.codec.writer import TagSlot
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Record, StoredRecord
@@ -26,6 +28,8 @@ from trunkline.model import times
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Category, Reading, Value
 from trunkline.processing.validate import ValidateStep
+from trunkline.sources.modbus.tests.devices import Device as ModbusDevice
+from trunkline.sources.modbus.tests.devices import Front
 from trunkline.sources.port import SourceContext
 from trunkline.sources.simulated.config import SimulatedConfig, SimulatedTagConfig
 from trunkline.sources.simulated.source import SimulatedSource
@@ -34,6 +38,7 @@ from trunkline.supervisor.wiring import historian_reader
 LOG = LogConfig(partitions=1)
 LAYOUT = layout_of(LOG)
 RAW, CLEAN, DEAD = (LAYOUT.topic(Category.TELEMETRY, stage) for stage in ("raw", "clean", "dead"))
+EVENTS = LAYOUT.topic(Category.EVENT, "raw")
 STEPS = pytest.mark.parametrize("steps", [[0, times.HOUR], [0, -times.HOUR], [0, times.HOUR, 0, -times.HOUR, 0]], ids=str)
 
 
@@ -187,3 +192,65 @@ def has_quality(plant: RunningSite, tag: str, quality: Quality) -> bool:
         except UnknownTag:
             return False
     return int(quality) in raw.quality.tolist()
+
+
+HANGING = """\
+site: test
+log: {{partitions: 2}}
+gateways:
+  - id: gw1
+    sources:
+      - id: plc
+        type: modbus
+        host: 127.0.0.1
+        port: {port}
+        poll_interval_ms: 100
+        timeout_ms: 60000
+        tags: [{{path: P.A.U1.T, address: "holding:0", format: uint16, time: gateway}}]
+"""
+
+
+async def test_an_answer_that_lay_in_the_socket_while_the_gateway_hung(tmp_path: Path) -> None:
+    """D-15, W-109: SIGSTOP between request and answer is told; the value is UNCERTAIN (time), its stamp no later than it was given."""
+    device, front = ModbusDevice({1: {"holding": {0: [7]}}}), Front()
+    await device.start()
+    await front.start(device.port)
+    file = tmp_path / "site.yaml"
+    file.write_text(HANGING.format(port=front.port))
+    command = [*TRUNKLINE, "run", "gateway", str(file), "--id", "gw1"]
+    gateway = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    try:
+        while len(device.requests) < 5:
+            await asyncio.sleep(0.05)
+        front.delay = 2.0
+        asked = len(device.requests)
+        while len(device.requests) < asked + 2:  # the second of them was asked while answers are held
+            await asyncio.sleep(0.01)
+        gateway.send_signal(signal.SIGSTOP)
+        front.delay = 0.0
+        held = times.now()
+        await asyncio.sleep(4)
+        await device.set(1, "holding", 0, [8])
+        await asyncio.sleep(4)
+        gateway.send_signal(signal.SIGCONT)
+        seen = len(device.requests)
+        while len(device.requests) < seen + 10:
+            await asyncio.sleep(0.05)
+    finally:
+        gateway.terminate()
+        await gateway.wait()
+        await front.stop()
+        await device.stop()
+    with closing(open_site_log(LogConfig(partitions=2), file.parent / "data")) as site:
+        columns = codec.decode([record for at in site.bounds(RAW) for record in site.read(at, 0, 100_000)])
+        told = [decode_event(record.value) for at in site.bounds(EVENTS) for record in site.read(at, 0, 1000)]
+    (stalled,) = [event for event in told if event.type == "GATEWAY_STALLED"]
+    assert int(str(stalled.attributes["to_us"])) - int(str(stalled.attributes["from_us"])) >= 7 * times.SECOND
+    doubtful = columns.quality == int(Quality.UNCERTAIN_TIME)
+    assert doubtful.sum() == 1
+    assert columns.time[doubtful][0] <= held
+    assert columns.number[doubtful][0] == 7.0
+    after = columns.time > held + 7 * times.SECOND
+    assert after.sum() >= 5
+    assert set(columns.number[after].tolist()) == {8.0}, "a value from before the hang is stamped after it"
+    assert not ((columns.time > held + times.SECOND) & ~after).any()

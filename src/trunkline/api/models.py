@@ -52,6 +52,15 @@ class RoleInfo(BaseModel):
     rss_bytes: int | None = Field(description="resident memory, bytes")
 
 
+class SourceProcessInfo(BaseModel):
+    """The process of an isolated source."""
+
+    pid: int
+    rss_bytes: int = Field(description="resident memory")
+    cpu: float = Field(description="share of one processor that it used lately")
+    restarts: int = Field(description="how often it was started again since the gateway runs")
+
+
 class SourceInfo(BaseModel):
     """One connection to a device, broker or server."""
 
@@ -66,6 +75,8 @@ class SourceInfo(BaseModel):
     error: str | None
     tags: int
     stale_tags: int
+    clock_skew_us: int = Field(0, description="how far the device's clock is behind the gateway's; negative when it is ahead")
+    process: SourceProcessInfo | None = Field(None, description="of a source that runs in a process of its own, while it runs")
 
 
 class BufferInfo(BaseModel):

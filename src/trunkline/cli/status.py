@@ -14,7 +14,7 @@ from trunkline.gateway.damage import lost_ranges
 from trunkline.gateway.forecast import buffer_problems
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Lane, Outbox
 from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
-from trunkline.ledger.status import GatewayStatus, decode_status
+from trunkline.ledger.status import GatewayStatus, ProcessStatus, decode_status
 from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.reading import Quarantined
 from trunkline.log.opening import layout_of, open_edge_journal
@@ -138,7 +138,7 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
     for role in roles:
         table.add_row(role.role, role.state, str(role.pid or "—"), str(role.restarts), f"{role.rss_bytes / 1e6:,.0f} MB")
     people.print(table)
-    table = Table("gateway", "source", "state", "tags", "stale", "readings/s", "last reading", "error", box=None)
+    table = Table("gateway", "source", "state", "process", "tags", "stale", "readings/s", "last reading", "error", box=None)
     for name, one in gateways.items():
         for source in one.sources:
             last = f"{(now - source.last_reading_us) / times.SECOND:.1f} s ago" if source.last_reading_us else "—"
@@ -146,6 +146,7 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
                 name,
                 source.id,
                 source.state,
+                _process(source.process),
                 str(source.tags),
                 str(source.stale_tags),
                 f"{source.readings_per_s:,.1f}",
@@ -160,6 +161,11 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
         people.print(plain(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}{took}"), soft_wrap=True)
         for problem in buffer_problems(one.buffer, one.at_us):
             people.print(f"[yellow]{plain(f'{name}: {problem}')}[/]", soft_wrap=True)
+
+
+def _process(process: ProcessStatus | None) -> str:
+    """Return what an isolated source's process uses."""
+    return "—" if process is None else f"{process.pid}, {process.rss_bytes / 1e6:,.0f} MB, {process.cpu:.0%}"
 
 
 def _show_lost(gateway: str, lost: Quarantined, *, as_json: bool) -> None:

@@ -1,8 +1,9 @@
 """What every source and every tag can be told, whatever the protocol. Plugins extend `SourceConfig` and `TagConfig`."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from trunkline.model.reading import Kind
 from trunkline.model.tags import TagPath
@@ -72,6 +73,42 @@ class TagConfig(Model):
         return KINDS[self.kind]
 
 
+#: Multiples of 1024, as container platforms count them.
+_SIZES: Final = {"": 0, "K": 1, "M": 2, "G": 3}
+
+
+def _bytes(given: object) -> object:
+    """Return the bytes that a text such as '256M' means; anything else is left to the field's own type."""
+    if not isinstance(given, str):
+        return given
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", given.strip(), re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"{given!r} is no size: write bytes, or a number with K, M or G, such as '256M'")
+    return int(float(found[1]) * 1024 ** _SIZES[found[2].upper()])
+
+
+class Resources(Model):
+    """What the process of an isolated source may use (W-57); `cpu_limit` and `memory_limit` are accepted as well."""
+
+    cpu: float | None = Field(None, gt=0, le=256, description="share of one processor, for example 0.5")
+    memory: Annotated[int, BeforeValidator(_bytes), Field(ge=64 * 1024**2)] | None = Field(
+        None, description="resident memory, for example 256M (multiples of 1024); at least 64M"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        named = dict(given)
+        for name in ("cpu", "memory"):
+            if f"{name}_limit" in named:
+                if name in named:
+                    raise ValueError(f"give either '{name}' or '{name}_limit'")
+                named[name] = named.pop(f"{name}_limit")
+        return named
+
+
 class SourceConfig(Model):
     """One connection to a device, broker or server. Plugins add how to reach it and override `tags`."""
 
@@ -80,4 +117,14 @@ class SourceConfig(Model):
     enabled: bool = Field(True, description="false keeps it in the file without connecting")
     stale_after: Seconds = Field(10.0, description="seconds of silence until a tag turns UNCERTAIN (stale)")
     lost_after: Seconds = Field(60.0, description="seconds of silence until a tag turns BAD (communication lost)")
+    isolate: Literal["none", "process"] = Field(
+        "none", description="'process' runs it in a process of its own, so that it cannot hurt the others (docs/how-to/isolate-sources.md)"
+    )
+    resources: Resources = Field(Resources(), description="with 'isolate: process': what its process may use")
     tags: tuple[TagConfig, ...] = Field((), description="what to read")
+
+    @model_validator(mode="after")
+    def _isolated(self) -> "SourceConfig":
+        if self.isolate == "none" and self.resources != Resources():
+            raise ValueError("'resources' limit a process of its own: add 'isolate: process'")
+        return self

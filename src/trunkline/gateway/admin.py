@@ -33,12 +33,15 @@ class StatusCollector(Collector):
         errors = CounterMetricFamily("adapter_errors", "failures of the source", labels=["pipeline_id", "type"])
         stale = GaugeMetricFamily("trunkline_source_stale_tags", "tags that fell silent", labels=["source"])
         connected = GaugeMetricFamily("trunkline_source_connected", "1 when connected", labels=["source"])
+        skew = GaugeMetricFamily("trunkline_source_clock_skew_seconds", "how far the device's clock is behind", labels=["source"])
         for source in status.sources:
+            skew.add_metric([source.id], source.clock_skew_us / times.SECOND)
             readings.add_metric([source.id], source.readings_total)
             errors.add_metric([source.id, "connection"], source.errors_total)
             stale.add_metric([source.id], source.stale_tags)
             connected.add_metric([source.id], source.state == "connected")
-        yield from (readings, errors, stale, connected)
+        yield from (readings, errors, stale, connected, skew)
+        yield from _processes(status)
         yield GaugeMetricFamily("trunkline_edge_waiting_records", "records not forwarded yet", value=status.buffer.waiting)
         yield GaugeMetricFamily("trunkline_edge_bytes", "room in use by all but alarms, commands and notices", value=status.buffer.bytes)
         yield from _buffer(status)
@@ -69,6 +72,19 @@ def _buffer(status: GatewayStatus) -> Iterator[Metric]:
         ("disk_full", "1 when the disk itself was full at the last attempt", one.disk_full),
     ):
         yield GaugeMetricFamily(f"trunkline_edge_{name}", text, value=value)
+
+
+def _processes(status: GatewayStatus) -> Iterator[Metric]:
+    """Yield what isolated sources use."""
+    memory = GaugeMetricFamily("trunkline_source_process_resident_bytes", "memory of an isolated source", labels=["source"])
+    processor = GaugeMetricFamily("trunkline_source_process_cpu", "share of a processor that an isolated source uses", labels=["source"])
+    restarts = CounterMetricFamily("trunkline_source_process_restarts", "starts after the first", labels=["source"])
+    for source in status.sources:
+        if source.process is not None:
+            memory.add_metric([source.id], source.process.rss_bytes)
+            processor.add_metric([source.id], source.process.cpu)
+            restarts.add_metric([source.id], source.process.restarts)
+    yield from (memory, processor, restarts)
 
 
 class AdminServer:

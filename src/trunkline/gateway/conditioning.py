@@ -113,6 +113,7 @@ class Conditioner:
         self.skew = SkewEstimate()
         self.unknown_tags = 0
         self.suppressed = 0
+        self.clock_doubted = False  # the gateway's own clock is off: what it stamps is marked (W-105)
         self._rosters: WeakKeyDictionary[Roster, _Listed | None] = WeakKeyDictionary()
         self._unnoted: dict[Roster, _Listed] = {}  # scans that are not written down tag by tag, in the order in which they came
         self._others: list[_Tag] | None = None  # tags of no scan among them; None when that has to be found out
@@ -164,7 +165,7 @@ class Conditioner:
         listed = self._rosters[scan.roster]
         if listed is None or sum(map(len, scan.texts)) > MAX_TEXT:
             return None
-        listed.last, listed.at = fit_scan(scan, listed.unclocked), now
+        listed.last, listed.at = fit_scan(scan, listed.unclocked, doubted=self.clock_doubted), now
         if self._told_silent:
             for tag in listed.tags:
                 tag.silence = 0
@@ -241,6 +242,8 @@ class Conditioner:
             value, quality = _fit_value(value, tag.slot.kind, quality)
         if tag.own_clock:
             source_time = None
+            if self.clock_doubted:
+                quality = q.worse(quality, Quality.UNCERTAIN_CLOCK_SKEW)
         elif source_time is None:
             quality = q.worse(quality, Quality.UNCERTAIN_NO_SOURCE_TIME)
         else:

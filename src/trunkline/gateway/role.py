@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,11 +17,13 @@ from trunkline.config.site import GatewayConfig, LogConfig
 from trunkline.config.tags import SourceConfig
 from trunkline.gateway.admin import AdminServer, StatusCollector
 from trunkline.gateway.buffer import BufferKeeper
+from trunkline.gateway.clockwatch import LOOK_SECONDS, ClockWatch
 from trunkline.gateway.confirmed import Confirmed
 from trunkline.gateway.damage import DamageWatch
 from trunkline.gateway.edge import EdgeWriter, edge_counts
 from trunkline.gateway.forecast import buffer_problems
 from trunkline.gateway.forwarder import Forwarder
+from trunkline.gateway.isolation.proxy import IsolatedSource
 from trunkline.gateway.reporter import Reporter
 from trunkline.gateway.room import Room
 from trunkline.gateway.runner import SourceRunner
@@ -31,6 +34,7 @@ from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
 from trunkline.model.errors import RetryLater, TrunklineError
+from trunkline.model.events import Event
 from trunkline.sources.port import Source, SourceContext, plugin
 
 log = structlog.get_logger("trunkline.gateway")
@@ -72,17 +76,25 @@ class Gateway:
         self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))
         self.room = Room(self._journal, layout, config.buffer)
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake, room=self.room)
+        self.clock = ClockWatch(times.now, lambda: self.writer.next_position)
         confirmed = Confirmed(self._journal, layout)
         self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed, self.room)
         self.reporter = Reporter(site, layout, self.status, confirmed.learn)
         self.admin = AdminServer(config.admin_port, self.health, StatusCollector(self.status, self.forwarder.deliveries))
         self.runners: list[SourceRunner] = []
+        self.isolated: list[IsolatedSource] = []
+        starting = asyncio.Semaphore(os.cpu_count() or 1)
         for section in sources:
             if section.enabled:
                 directory = data_dir / "edge" / config.id / "sources" / section.id
                 directory.mkdir(parents=True, exist_ok=True)
                 context = SourceContext(config.id, directory, times.now, secrets.resolve)
-                self.runners.append(SourceRunner(section, _made(section, context), self.writer, layout))
+                if section.isolate == "process":
+                    self.isolated.append(IsolatedSource(section, context, starting))
+                    source: Source = self.isolated[-1]
+                else:
+                    source = _made(section, context)
+                self.runners.append(SourceRunner(section, source, self.writer, layout))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then stop sources, write what waits, forward for a while, and report once more."""
@@ -91,7 +103,8 @@ class Gateway:
         self.reporter.start()
         self.admin.start()
         log.info("gateway is running", gateway=self._config.id, sources=len(self.runners), admin_port=self.admin.port)
-        tasks = [asyncio.create_task(self._tend(), name="buffer"), asyncio.create_task(self._watch_damage(), name="damage")]
+        chores = {"buffer": self._tend(), "damage": self._watch_damage(), "clock": self._watch_clock()}
+        tasks = [asyncio.create_task(chore, name=name) for name, chore in chores.items()]
         try:
             for runner in self.runners:
                 tasks.append(asyncio.create_task(runner.run(), name=f"source:{runner.id}"))
@@ -101,6 +114,7 @@ class Gateway:
             for task in reversed(tasks):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(source.end() for source in self.isolated))
             await asyncio.to_thread(self._shut_down)
 
     async def _tend(self) -> None:
@@ -128,6 +142,22 @@ class Gateway:
                     await self.writer.submit((), [event])
                     await asyncio.to_thread(self.damage.tell)
             await asyncio.sleep(_TEND_SECONDS)
+
+    async def _watch_clock(self) -> None:
+        telling: asyncio.Task[None] | None = None
+        while True:
+            events = await self.clock.look()
+            for runner in self.runners:
+                runner.conditioner.clock_doubted = self.clock.doubted
+            if events:
+                # not waited for: a full disk must not keep the clock from being watched
+                telling = asyncio.create_task(self._tell(events, telling))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _tell(self, events: Sequence[Event], before: "asyncio.Task[None] | None") -> None:
+        if before is not None:
+            await before
+        await self.writer.submit((), events)
 
     def _shut_down(self) -> None:
         if self.writer.error is None:
@@ -178,6 +208,8 @@ class Gateway:
             problems.append(f"{failed} records were refused by the site log: see 'trunkline outbox list'")
         if self.damage.lost:
             problems.append(f"{len(self.damage.lost)} ranges of records were lost to damage: see 'trunkline outbox list'")
+        if self.clock.doubted:
+            problems.append(f"the gateway's clock is off by {self.clock.offset_text}: what it stamps is marked; mend NTP")
         if self.reporter.impostor:
             problems.append(f"another gateway uses the id {self._config.id!r}")
         if self.writer.error:

@@ -11,8 +11,10 @@ import msgspec
 import structlog
 
 from trunkline.config.tags import SourceConfig
-from trunkline.gateway.conditioning import SKEW_ALERT, Conditioned, Conditioner
+from trunkline.gateway.conditioning import Conditioned, Conditioner
 from trunkline.gateway.edge import EdgeWriter
+from trunkline.gateway.isolation.proxy import IsolatedSource
+from trunkline.gateway.skew import SkewWatch
 from trunkline.ledger.status import SourceStatus
 from trunkline.log.codec.writer import Rows, TagSlot
 from trunkline.log.topics import Layout
@@ -73,7 +75,7 @@ class SourceRunner:
         self._failed: deque[int] = deque(maxlen=_FAILURES_KEPT)
         self.last_reading: int | None = None
         self._recent: deque[tuple[int, int]] = deque()
-        self._skew_told = False
+        self._skew = SkewWatch(config.id)
 
     @property
     def id(self) -> str:
@@ -159,13 +161,8 @@ class SourceRunner:
             self.readings_total += len(batch.readings)
             self._recent.append((now, len(batch.readings)))
         skew = self.conditioner.skew.skew
-        if abs(skew) > SKEW_ALERT and not self._skew_told:
-            self._skew_told = True
-            events.append(
-                self._event("CLOCK_SKEW", f"the clock of {self.id} is {skew / times.SECOND:.1f} s off: check its NTP", skew_us=skew)
-            )
-        elif abs(skew) < SKEW_ALERT // 2:
-            self._skew_told = False
+        if told := self._skew.look(skew):
+            events.append(self._event(told.kind, told.text, skew_us=skew))
         await self._writer.submit(out, events)
 
     async def _watch_silence(self) -> None:
@@ -232,6 +229,8 @@ class SourceRunner:
             error=self.error,
             tags=self.conditioner.tags,
             stale_tags=self.conditioner.stale,
+            clock_skew_us=self.conditioner.skew.skew,
+            process=self._source.status() if isinstance(self._source, IsolatedSource) else None,
         )
 
 

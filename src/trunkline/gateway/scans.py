@@ -15,14 +15,15 @@ def unclocked(tags: Sequence[bool]) -> Bools | None:
     return np.array(tags, np.bool_) if any(tags) else None
 
 
-def fit_scan(scan: Scan, clocked: Bools | None) -> Scan:
+def fit_scan(scan: Scan, clocked: Bools | None, *, doubted: bool = False) -> Scan:
     """Return the scan with finite values and an honest quality.
 
     Args:
         scan: as the source gave it.
         clocked: per tag, whether the device should have given a time; None when none should.
+        doubted: whether the gateway's clock, which stamped the scan, is known to be off.
     """
-    if scan.absent is None and scan.quality is None and clocked is None and np.isfinite(scan.numbers).all():
+    if scan.absent is None and scan.quality is None and clocked is None and not doubted and np.isfinite(scan.numbers).all():
         return scan
     quality = np.zeros(len(scan), np.int64) if scan.quality is None else scan.quality.copy()
     absent = np.zeros(len(scan), np.bool_) if scan.absent is None else scan.absent.copy()
@@ -34,6 +35,8 @@ def fit_scan(scan: Scan, clocked: Bools | None) -> Scan:
     absent |= infinite
     if clocked is not None:
         quality[clocked & (_severity(quality) < Severity.UNCERTAIN)] = Quality.UNCERTAIN_NO_SOURCE_TIME
+    if doubted:
+        quality[_severity(quality) < Severity.UNCERTAIN] = Quality.UNCERTAIN_CLOCK_SKEW
     return replace(scan, quality=quality if quality.any() else None, absent=absent if absent.any() else None)
 
 

@@ -25,8 +25,30 @@ class EdgeCount(msgspec.Struct, frozen=True):
     dropped: int
 
 
+class ProcessStatus(msgspec.Struct, frozen=True):
+    """The process of an isolated source.
+
+    Attributes:
+        pid: process id.
+        rss_bytes: resident memory.
+        cpu: share of one processor that it used lately.
+        restarts: how often it was started again since the gateway runs.
+    """
+
+    pid: int
+    rss_bytes: int
+    cpu: float
+    restarts: int
+
+
 class SourceStatus(msgspec.Struct, frozen=True):
-    """State of one source. `state`: connecting, connected, backing_off, misconfigured or stopped."""
+    """State of one source.
+
+    Attributes:
+        state: connecting, connected, backing_off, misconfigured or stopped.
+        clock_skew_us: how far the device's clock is behind the gateway's; negative when it is ahead (W-109).
+        process: of an isolated source, while it runs.
+    """
 
     id: str
     type: str
@@ -39,6 +61,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     error: str | None
     tags: int
     stale_tags: int
+    clock_skew_us: int = 0
+    process: ProcessStatus | None = None
 
 
 class BufferStatus(msgspec.Struct, frozen=True):

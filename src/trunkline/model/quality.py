@@ -35,6 +35,7 @@ class Quality(IntEnum):
     UNCERTAIN_SUSPECT_RATE = 0x4F03
     UNCERTAIN_GAP = 0x4F04
     UNCERTAIN_SIMULATED = 0x4F05
+    UNCERTAIN_TIME = 0x4F06  # measured some time after its stamp: the gateway hung between request and answer
 
     BAD = 0x8000
     BAD_DECODING = 0x8007
@@ -60,6 +61,7 @@ NEAREST_OPCUA: dict[int, int] = {
     Quality.UNCERTAIN_SUSPECT_RATE: Quality.UNCERTAIN_SENSOR,
     Quality.UNCERTAIN_GAP: Quality.UNCERTAIN_STALE,
     Quality.UNCERTAIN_SIMULATED: Quality.UNCERTAIN,
+    Quality.UNCERTAIN_TIME: Quality.UNCERTAIN,
     Quality.BAD_NOT_FINITE: Quality.BAD_SENSOR_FAULT,
     Quality.BAD_TIME: Quality.BAD_DEVICE_FAULT,
 }
@@ -97,6 +99,7 @@ _REASONS: dict[int, str] = {
     Quality.UNCERTAIN_SUSPECT_RATE: "suspect rate of change",
     Quality.UNCERTAIN_GAP: "after a gap",
     Quality.UNCERTAIN_SIMULATED: "simulated",
+    Quality.UNCERTAIN_TIME: "time known roughly",
     Quality.BAD: "bad",
     Quality.BAD_DECODING: "cannot be decoded",
     Quality.BAD_TIMEOUT: "timeout",

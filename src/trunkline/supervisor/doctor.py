@@ -15,6 +15,9 @@ from statistics import median
 from typing import Final, Literal, NamedTuple
 
 from trunkline.config.loading import Site
+from trunkline.gateway import clocksync
+from trunkline.gateway.clockwatch import OFFSET_LIMIT
+from trunkline.gateway.isolation.limits import delegated
 
 Verdict = Literal["ok", "warning", "error"]
 
@@ -34,7 +37,7 @@ class Finding(NamedTuple):
 
 def examine(site: Site | None, directory: Path) -> list[Finding]:
     """Return every finding; `directory` is where data is, or would be, kept."""
-    return [*_versions(), _clock(), *_disk(directory), *(_ports(site) if site is not None else ())]
+    return [*_versions(), _clock(), _isolation(), *_disk(directory), *(_ports(site) if site is not None else ())]
 
 
 def _versions() -> Iterator[Finding]:
@@ -48,7 +51,12 @@ def _versions() -> Iterator[Finding]:
 
 
 def _clock() -> Finding:
-    """D-15: the clock's synchronisation, as far as the system tells."""
+    """W-105, D-15: how far the clock is off, or at least whether it is synchronised, as far as the system tells."""
+    said = clocksync.offset()
+    if said is not None and said.seconds is not None:
+        fine = said.seconds <= OFFSET_LIMIT
+        mend = "" if fine else f"mend NTP: beyond {OFFSET_LIMIT:g} s gateways mark what they stamp"
+        return Finding("clock", "ok" if fine else "warning", f"{said.seconds * 1000:,.1f} ms off, says {said.service}", mend)
     tool = shutil.which("timedatectl")
     if tool is None:
         return Finding(
@@ -62,6 +70,14 @@ def _clock() -> Finding:
             return Finding("clock", "warning", "not synchronised", "start chrony or systemd-timesyncd: 'timedatectl set-ntp true'")
         case _:
             return Finding("clock", "warning", "cannot tell whether it is synchronised", "run chrony or systemd-timesyncd on a gateway")
+
+
+def _isolation() -> Finding:
+    """W-57: what holds isolated sources to their 'resources' when a gateway is started from where this runs."""
+    group = delegated()
+    if group is not None:
+        return Finding("isolation", "ok", f"the kernel holds isolated sources to their 'resources', by control groups in {group}")
+    return Finding("isolation", "ok", "gateways watch the 'resources' of isolated sources themselves: no control group is delegated here")
 
 
 def _disk(directory: Path) -> Iterator[Finding]:

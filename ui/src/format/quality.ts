@@ -15,6 +15,7 @@ const QUALITIES = new Map<number, readonly [name: string, reason: string]>([
   [0x4f03, ['UNCERTAIN_SUSPECT_RATE', 'suspect rate of change']],
   [0x4f04, ['UNCERTAIN_GAP', 'after a gap']],
   [0x4f05, ['UNCERTAIN_SIMULATED', 'simulated']],
+  [0x4f06, ['UNCERTAIN_TIME', 'time known roughly']],
   [0x8000, ['BAD', 'bad']],
   [0x8007, ['BAD_DECODING', 'cannot be decoded']],
   [0x800a, ['BAD_TIMEOUT', 'timeout']],

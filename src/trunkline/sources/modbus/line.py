@@ -120,7 +120,12 @@ class _TolerantRtuFramer(FramerRTU):
 
 
 class Line:
-    """One socket or serial port. Build a new one for every connection: nothing of the last one is left over."""
+    """One socket or serial port. Build a new one for every connection: nothing of the last one is left over.
+
+    Attributes:
+        lost: set once the connection is lost.
+        took: seconds from sending the newest request that was answered to seeing its answer; more than the time-out only if we hung.
+    """
 
     _PARITY: ClassVar[dict[str, str]] = {"none": "N", "even": "E", "odd": "O"}
 
@@ -137,6 +142,7 @@ class Line:
         self._lock = asyncio.Lock()
         self._broken = ""
         self.lost = asyncio.Event()
+        self.took = 0.0
         self._client = self._build(config)
         for reply in _REPLIES:
             self._client.register(reply)
@@ -220,6 +226,7 @@ class Line:
             if not self._client.connected:
                 raise SourceUnavailable(self._broken or f"connection to {self._where} lost")
             self._late_answer_due = True  # until it has come, also when this task is cancelled
+            asked = asyncio.get_running_loop().time()
             try:
                 reply: ModbusPDU = await self._client.execute(False, request)
             except ConnectionException as error:
@@ -230,6 +237,7 @@ class Line:
                 raise NoAnswer from None
             finally:
                 self._free_at = asyncio.get_running_loop().time() + self._pause
+            self.took = asyncio.get_running_loop().time() - asked
             if reply.function_code & 0x7F != request.function_code:
                 raise self._mistrust(f"asked for function {request.function_code}, got an answer to {reply.function_code & 0x7F}")
             self._late_answer_due = False

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from trunkline.model import times
 from trunkline.model.errors import SourceUnavailable
 from trunkline.model.quality import Quality
 from trunkline.model.scan import Scan
@@ -34,6 +35,10 @@ FIRST_RECHECK, LAST_RECHECK = 60.0, 960.0
 FIRST_REST, LAST_REST = 1.0, 30.0
 #: Requests without an answer after which a unit that said nothing yet is left out of the scan; one may be an address it never answers for.
 SILENT_AFTER = 2
+
+#: Seconds from request to answer beyond which the time of the measurement is doubtful, as far as clocks may be apart until readings are
+#: marked (W-109): the stamp is that of the request.
+LONGEST_SPAN = 5.0
 
 #: Sheets remembered: more than a source has intervals.
 _SHEETS = 16
@@ -229,6 +234,9 @@ class Scanner:
             return Answer(block, Outcome(None, quality, self._clock()), quality if refusal.code in _OF_AN_ADDRESS else None)
         now = self._clock()
         self._note_answer(unit)
+        if self._line.took > LONGEST_SPAN:
+            # we hung, and the answer lay in the socket: it was measured after the request went out, and nobody knows how long after
+            return Answer(block, Outcome(payload, Quality.UNCERTAIN_TIME, now - round(self._line.took * times.SECOND)))
         return Answer(block, Outcome(payload, GOOD, now))
 
     def _note_answer(self, unit: Unit) -> None:

@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         payload: the bytes as sent; None when there was no value.
-        quality: why there was none; GOOD otherwise.
+        quality: why there was none; else what is to be said of the values, GOOD as a rule.
         at: when it was known, µs UTC.
     """
 
@@ -138,11 +138,14 @@ class Sheet:
         if not finite.all():
             quality[: self._doubles][~finite] = Quality.BAD_NOT_FINITE
         texts = self._judge(joined, numbers, integers, quality)
+        if any(one.payload is not None and one.quality != GOOD for one in outcomes):
+            doubts = np.array([GOOD if one.payload is None else one.quality for one in outcomes], np.int64)[self._part]
+            quality[quality == GOOD] = doubts[quality == GOOD]
         if any(one.payload is None for one in outcomes):
             reasons = np.array([GOOD if one.payload is not None else one.quality for one in outcomes], np.int64)[self._part]
             silent = np.array([one.payload is None for one in outcomes], np.bool_)[self._part]
             quality[silent] = reasons[silent]
-        absent: Bools | None = quality != GOOD if quality.any() else None
+        absent: Bools | None = quality >= Quality.BAD if quality.any() else None
         at = np.array([one.at for one in outcomes], np.int64)[self._part]
         return Scan(self.roster, at, numbers, integers, texts, None if absent is None else quality, absent)
 

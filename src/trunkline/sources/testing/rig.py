@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.config.plugins import source_point
-from trunkline.config.tags import KINDS
+from trunkline.config.tags import KINDS, SourceConfig
 from trunkline.model import quality, times
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.reading import Kind, Reading, Value, coerce
@@ -91,8 +91,12 @@ class Rig:
         if self._source is None:
             config = self.plugin.config.model_validate(self.harness.config())
             secrets: dict[str, str] = getattr(self.harness, "secrets", {})
-            self._source = self.plugin.create(config, SourceContext("gateway-1", self.directory, self.clock, secrets.__getitem__))
+            self._source = self.make(config, SourceContext("gateway-1", self.directory, self.clock, secrets.__getitem__))
         return self._source
+
+    def make(self, config: SourceConfig, context: SourceContext) -> Source:
+        """Return a source as a gateway makes it."""
+        return self.plugin.create(config, context)
 
     def is_discreet(self, *texts: str) -> None:
         """Check that no text shows a secret."""

@@ -10,10 +10,11 @@ from pymodbus.constants import ExcCodes
 from trunkline.model import times
 from trunkline.model.errors import SourceUnavailable
 from trunkline.model.quality import Quality
+from trunkline.sources.modbus import scan as scan_module
 from trunkline.sources.modbus.line import Line
 from trunkline.sources.modbus.scan import FIRST_RECHECK, FIRST_REST, LAST_REST, Region, Scanner
 from trunkline.sources.modbus.source import layout_of, plan
-from trunkline.sources.modbus.tests.devices import Device, Registers
+from trunkline.sources.modbus.tests.devices import Device, Front, Registers
 from trunkline.sources.modbus.tests.support import configure, judged, tag
 
 GOOD = Quality.GOOD
@@ -52,6 +53,31 @@ async def bench(units: Registers, tags: Iterable[dict[str, Any]], **options: Any
     finally:
         line.close()
         await device.stop()
+
+
+async def test_an_answer_that_comes_very_late_has_a_doubtful_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D-15, W-109: the value is kept, UNCERTAIN, under the time of the request; the next scan is GOOD and under its own time."""
+    monkeypatch.setattr(scan_module, "LONGEST_SPAN", 0.5)
+    device, front = Device({1: WORDS}), Front()
+    await device.start()
+    await front.start(device.port)
+    front.late = [1.0]
+    config = configure([tag("T1", "holding:1", "uint16"), tag("T2", "holding:2", "int16", kind="integer")], port=front.port)
+    line = Line(config)
+    await line.open()
+    regions = [Region(request, [layout_of(config, one) for one in config.tags]) for request in plan(config, config.tags)]
+    scanner = Scanner(line, {1}, 0, times.now, lambda: 0.0)
+    asked = times.now()
+    late = (await scanner.scan(regions)).readings()
+    answered = times.now()
+    soon = (await scanner.scan(regions)).readings()
+    line.close()
+    await front.stop()
+    await device.stop()
+    assert judged(late) == {"T1": (1.0, Quality.UNCERTAIN_TIME), "T2": (2, Quality.UNCERTAIN_TIME)}
+    assert judged(soon) == {"T1": (1.0, GOOD), "T2": (2, GOOD)}
+    assert all(asked <= one.gateway_time <= answered - times.SECOND // 2 for one in late)
+    assert all(one.gateway_time >= answered for one in soon)
 
 
 async def test_a_narrowed_request_is_tried_as_a_whole_again_after_a_while() -> None:

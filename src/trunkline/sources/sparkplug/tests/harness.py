@@ -22,7 +22,7 @@ _REFERENCE, _PASSWORD = "${secret:broker}", "canary-of-the-broker"
 
 
 class Harness:
-    """See `tests/sources/rig.py`. A command's value comes back as the metric's next value."""
+    """See `trunkline.sources.testing.rig`. A command's value comes back as the metric's next value."""
 
     reads_back = True
 

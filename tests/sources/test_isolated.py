@@ -1,0 +1,60 @@
+"""The contract of sources, kept from a process of its own as well.
+
+A source that pushes, one that is polled and one without a device: between them they use all of the way to the process and back.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from typing_extensions import override
+
+from trunkline.config.tags import SourceConfig
+from trunkline.gateway.isolation.proxy import IsolatedSource
+from trunkline.sources.port import Source, SourceContext, plugin
+from trunkline.sources.testing.conformance import CHECKS, CHECKS_WITH_FAULTS, quiet
+from trunkline.sources.testing.rig import Rig
+from trunkline.sources.testing.suite import harness
+
+__all__ = ["harness"]
+
+
+class IsolatedRig(Rig):
+    """A rig whose source lives in a process of its own."""
+
+    @override
+    def make(self, config: SourceConfig, context: SourceContext) -> Source:
+        return IsolatedSource(config, context)
+
+    @override
+    async def close(self) -> None:
+        await super().close()
+        if isinstance(self._source, IsolatedSource):
+            await self._source.end()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rig(harness: Any, request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[IsolatedRig]:
+    """A source that is not connected yet."""
+    rig = IsolatedRig(plugin(request.node.callspec.params["harness"]), harness, tmp_path)
+    yield rig
+    await rig.close()
+    quiet(caplog.get_records("call"), rig)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("harness", ["modbus", "mqtt", "simulated"], indirect=True)
+async def test_conforms_in_a_process_of_its_own(rig: IsolatedRig, check: str) -> None:
+    """W-36, W-45, D-7: `isolate: process` is not seen from outside."""
+    await CHECKS[check](rig)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("check", CHECKS_WITH_FAULTS)
+@pytest.mark.parametrize("harness", ["modbus", "mqtt"], indirect=True)
+async def test_conforms_under_faults_in_a_process_of_its_own(rig: IsolatedRig, check: str) -> None:
+    """W-36, W-45, D-7: lost devices, silence and garbage behind a process are what they are without one."""
+    await CHECKS_WITH_FAULTS[check](rig)
