@@ -38,6 +38,7 @@ FORWARDED: Final = "forwarded"
 DROPPED: Final = "dropped"
 
 _META: Final = "edge.sequence"
+_CHECKPOINT: Final = "edge.checkpoint."
 #: Characters of text in one block; with four bytes each still well below the largest record.
 _TEXT_CHARACTERS: Final = 1_000_000
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -61,6 +62,7 @@ class _Sequence(msgspec.Struct):
 class _Waiting:
     readings: Sequence[Conditioned] | Rows
     events: Sequence[Event]
+    checkpoint: tuple[str, str] | None
     done: "asyncio.Future[None]"
 
 
@@ -117,15 +119,27 @@ class EdgeWriter:
         """Start the thread."""
         self._thread.start()
 
-    async def submit(self, readings: Sequence[Conditioned] | Rows, events: Sequence[Event] = ()) -> None:
-        """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours."""
+    def checkpoint(self, source: str) -> str | None:
+        """Return the last checkpoint of a source that is durable, None before the first. Raises RetryLater."""
+        return self._journal.meta(_CHECKPOINT + source)
+
+    async def submit(
+        self, readings: Sequence[Conditioned] | Rows, events: Sequence[Event] = (), *, checkpoint: tuple[str, str] | None = None
+    ) -> None:
+        """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours.
+
+        Args:
+            readings: as the conditioner made them.
+            events: of the source or of the gateway.
+            checkpoint: a source's id and where it stands (`ReadBatch.checkpoint`): durable if, and only if, the readings are.
+        """
         weight = len(readings) + len(events)
-        if not weight:
+        if not weight and checkpoint is None:
             return
         async with self._room:
             await self._room.wait_for(lambda: self._under_way < self._limit)
             self._under_way += weight
-        waiting = _Waiting(readings, events, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(readings, events, checkpoint, asyncio.get_running_loop().create_future())
         self._queue.put(waiting)
         try:
             await waiting.done
@@ -218,7 +232,9 @@ class EdgeWriter:
             record = Record(value, key, ((HEADER, encode_head(head)),), partition=at.partition)
             appends.setdefault(at.topic, []).append(record)
             tallies[tally_key(READ, event.source, category, hour)] += 1
-        self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()})
+        facts = {_META: msgspec.json.encode(sequence).decode()}
+        facts.update((_CHECKPOINT + source, stands) for source, stands in (one.checkpoint for one in group if one.checkpoint is not None))
+        self._journal.append_many(appends, tallies=tallies, meta=facts)
         self._sequence = sequence
         self.read_total += sum(len(waiting.readings) for waiting in group)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,7 +71,7 @@ class Gateway:
             if section.enabled:
                 directory = data_dir / "edge" / config.id / "sources" / section.id
                 directory.mkdir(parents=True, exist_ok=True)
-                context = SourceContext(config.id, directory, times.now, secrets.resolve)
+                context = SourceContext(config.id, directory, times.now, secrets.resolve, partial(self.writer.checkpoint, section.id))
                 source = plugin(section.type).create(section, context)
                 self.runners.append(SourceRunner(section, source, self.writer, layout))
 

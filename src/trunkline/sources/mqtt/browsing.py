@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from trunkline.sources.decoding import Undecodable, parse_json
 from trunkline.sources.mqtt.link import BrokerLink
-from trunkline.sources.mqtt.payload import Undecodable, parse_json
 from trunkline.sources.mqtt.topics import LEVEL, REST
 from trunkline.sources.port import BrowseNode
 

@@ -9,13 +9,14 @@ import msgspec
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.events import Event
 from trunkline.model.reading import Kind, Reading, Value, coerce
+from trunkline.sources.decoding import Undecodable, parse_json
 from trunkline.sources.mqtt import browsing
 from trunkline.sources.mqtt.client import StoringClient
 from trunkline.sources.mqtt.config import MqttConfig, MqttTagConfig
 from trunkline.sources.mqtt.credentials import login, tls_context
 from trunkline.sources.mqtt.events import EventDecoder
 from trunkline.sources.mqtt.link import BrokerLink
-from trunkline.sources.mqtt.payload import Message, TagDecoder, Undecodable, parse_json
+from trunkline.sources.mqtt.payload import Message, TagDecoder
 from trunkline.sources.mqtt.topics import Router, without_covered
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, SourceContext, WriteCommand
 
