@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from trunkline.config.site import BufferConfig, LogConfig
@@ -253,3 +255,49 @@ def test_a_killed_gateway_reads_every_line_of_a_rotated_file_once(tmp_path: Path
     site.wait_for(written)
     site.end(signal.SIGTERM)
     assert site.values() == list(range(written))
+
+
+HOOKS = """
+      - id: hooks
+        type: webhook
+        port: {port}
+        tags:
+          - {{path: P.A.U1.COUNT, kind: integer, value: $.n, time: gateway}}
+"""
+
+
+def test_a_killed_gateway_stores_every_post_once(site_of: Callable[[str], Site]) -> None:
+    """W-16, P-117: a sender repeats what was not answered, with the same key; some answers are lost by the kill."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    site, chance, done = site_of(HOOKS.format(port=port)), random.Random(5), threading.Event()
+    posted = 0
+
+    def send() -> None:
+        nonlocal posted
+        with httpx.Client(timeout=5) as client:
+            while not done.is_set():
+                try:
+                    answer = client.post(f"http://127.0.0.1:{port}/", json={"n": posted}, headers={"idempotency-key": f"post-{posted}"})
+                except httpx.HTTPError:
+                    time.sleep(0.02)
+                    continue
+                if answer.status_code == 200:
+                    posted += 1
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        for _ in range(3):
+            site.start()
+            site.wait_for(len(site.values()) + 15)
+            time.sleep(chance.random() * 0.2)
+            site.end(signal.SIGKILL)
+        site.start()
+        site.wait_for(len(site.values()) + 15)
+    finally:
+        done.set()
+        sender.join()
+    site.end(signal.SIGTERM)
+    assert site.values() == list(range(posted))

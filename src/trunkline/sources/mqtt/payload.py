@@ -1,14 +1,14 @@
 """Payloads to readings. Nothing that a device sends raises: what cannot be decoded becomes a BAD reading of the tags concerned."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from trunkline.model import quality
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Reading, Value
 from trunkline.sources.decoding import Undecodable, checked_value, parse_plain, parse_time, told_quality
-from trunkline.sources.jsonpath import Finder, compile_path, is_singular
 from trunkline.sources.mqtt.config import MqttTagConfig
+from trunkline.sources.samples import SampleFinder
 
 
 class Message(NamedTuple):
@@ -37,33 +37,6 @@ class Message(NamedTuple):
 Report: TypeAlias = Callable[[Message, str], None]
 
 
-def _samples(found: list[Any]) -> list[Any]:
-    """Return the samples of a path's result: a list found in one place is a row of samples."""
-    return found[0] if len(found) == 1 and isinstance(found[0], list) else found
-
-
-def _spread(path: "_Path | None", document: Any, count: int) -> Sequence[Any]:  # noqa: ANN401 - any JSON document
-    """Return what a path finds for each of `count` samples, None where it finds nothing. Raises Undecodable if the numbers do not fit."""
-    found = path.find(document) if path else []
-    entries = _samples(found)
-    if len(entries) == count:
-        return entries
-    if not entries:
-        return (None,) * count
-    if path and path.singular and entries is found:
-        return found * count  # one for all samples
-    raise Undecodable(f"{len(entries)} entries at {path.text if path else ''} for {count} values")
-
-
-class _Path:
-    """A compiled JSONPath."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.find: Finder = compile_path(text)
-        self.singular = is_singular(text)
-
-
 class TagDecoder:
     """Decodes the readings of one tag out of messages."""
 
@@ -75,7 +48,7 @@ class TagDecoder:
         self._kind = tag.value_kind
         self._max_text_bytes = max_text_bytes
         self._time_format = tag.timestamp_format
-        self._value, self._time, self._quality = (_Path(text) if text else None for text in (tag.value, tag.timestamp, tag.quality))
+        self._samples = SampleFinder(tag.value, tag.timestamp, tag.quality) if tag.value else None
 
     def undecodable(self, message: Message, why: str) -> Reading:
         """Return the reading that says that something came and could not be understood."""
@@ -89,12 +62,10 @@ class TagDecoder:
 
     def decode_json(self, message: Message, document: Any) -> list[Reading]:  # noqa: ANN401 - any JSON document
         """Decode one or more samples of a JSON document. Raises Undecodable if none can be told; a single bad one is a BAD reading."""
-        found = _samples(self._value.find(document)) if self._value else []
-        if not found:
+        samples = self._samples.find(document) if self._samples else []
+        if not samples:
             raise Undecodable("no value at the path")
-        moments = _spread(self._time, document, len(found))
-        codes = _spread(self._quality, document, len(found))
-        return [self._sample(message, *sample) for sample in zip(found, moments, codes, strict=True)]
+        return [self._sample(message, *sample) for sample in samples]
 
     def _sample(self, message: Message, raw: object, moment: object, code: object) -> Reading:
         try:
