@@ -1,9 +1,11 @@
 """Where a source stands is durable if, and only if, what it read is: sources that can go back neither lose nor repeat a reading."""
 
 import asyncio
+import contextlib
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -243,7 +245,7 @@ def test_a_killed_gateway_reads_every_line_of_a_rotated_file_once(tmp_path: Path
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        for _ in range(4):
+        for _ in range(3):
             site.start()
             site.wait_for(len(site.values()) + 100)
             time.sleep(chance.random() * 0.2)
@@ -301,3 +303,52 @@ def test_a_killed_gateway_stores_every_post_once(site_of: Callable[[str], Site])
         sender.join()
     site.end(signal.SIGTERM)
     assert site.values() == list(range(posted))
+
+
+TABLES = """
+      - id: mes
+        type: sql
+        file: {file}
+        query: SELECT n FROM c WHERE n > :since ORDER BY n
+        cursor: n
+        start: -1
+        poll_seconds: 0.02
+        tags:
+          - {{path: P.A.U1.COUNT, kind: integer, column: n, time: gateway}}
+"""
+
+
+def test_a_killed_gateway_reads_every_row_once(tmp_path: Path, site_of: Callable[[str], Site]) -> None:
+    """W-16, P-117: SIGKILLs at random moments while another program writes to the table."""
+    file, chance, done = tmp_path / "device.sqlite", random.Random(17), threading.Event()
+    written = 0
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE c (n INTEGER PRIMARY KEY)")
+
+    def write() -> None:
+        nonlocal written
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            while not done.is_set():
+                more = chance.randrange(1, 12)
+                with connection:
+                    connection.executemany("INSERT INTO c VALUES (?)", [(number,) for number in range(written, written + more)])
+                written += more
+                time.sleep(0.02)
+
+    site = site_of(TABLES.format(file=file))
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(3):
+            site.start()
+            site.wait_for(len(site.values()) + 100)
+            time.sleep(chance.random() * 0.2)
+            site.end(signal.SIGKILL)
+    finally:
+        done.set()
+        writer.join()
+    site.start()
+    site.wait_for(written)
+    site.end(signal.SIGTERM)
+    assert site.values() == list(range(written))

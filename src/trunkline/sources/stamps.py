@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -85,7 +86,7 @@ def _epoch(raw: object, unit: int, decimal: str) -> int:
     if isinstance(raw, str):
         text = raw.strip().replace(decimal, ".")
         return int(text) * unit if text.lstrip("+-").isdecimal() else round(float(text) * unit)
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
+    if isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
         return round(raw * unit)
     raise Undecodable(f"the time {raw!r:.40} is not a number")
 

@@ -1,12 +1,12 @@
 """The file source."""
 
 import asyncio
-from collections.abc import Callable
 
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.sources.file.config import FileConfig
 from trunkline.sources.file.reader import FileReader
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, SourceContext, WriteCommand
+from trunkline.sources.threads import Worker
 
 
 class FileSource:
@@ -21,7 +21,7 @@ class FileSource:
         self._config = config
         self._context = context
         self._reader: FileReader | None = None
-        self._under_way: asyncio.Future[None] | None = None
+        self._worker: Worker[None] = Worker()
 
     @property
     def undecodable(self) -> int:
@@ -33,7 +33,7 @@ class FileSource:
         await self.close()
         self._reader = FileReader(self._config, self._context.now, self._context.checkpoint())
         try:
-            await self._in_thread(self._reader.look)
+            await self._worker.run(self._reader.look)
         except SourceUnavailable:
             await self.close()
             raise
@@ -43,7 +43,7 @@ class FileSource:
         while True:
             if self._reader is None:
                 raise SourceUnavailable(f"file source {self._config.id} is not connected")
-            await self._in_thread(self._reader.fill)
+            await self._worker.run(self._reader.fill)
             taken = self._reader.take()
             if taken.checkpoint:
                 return ReadBatch(taken.readings, taken.events, late=True, checkpoint=taken.checkpoint, nack=self._nack)
@@ -60,19 +60,10 @@ class FileSource:
     async def close(self) -> None:
         """Let go of every file."""
         reader, self._reader = self._reader, None
-        if self._under_way is not None:
-            await asyncio.wait((self._under_way,))
+        await self._worker.settle()
         if reader is not None:
             reader.close()
 
     async def _nack(self, _why: str) -> None:
         """Have everything behind the last durable batch read again, by a new connection."""
         await self.close()
-
-    async def _in_thread(self, work: Callable[[], None]) -> None:
-        """Work in a thread; when cancelled, what is under way goes on, and the next call waits for it before its own."""
-        while self._under_way is not None and not self._under_way.done():
-            await asyncio.wait((self._under_way,))
-        self._under_way = asyncio.ensure_future(asyncio.to_thread(work))
-        await asyncio.wait((self._under_way,))
-        self._under_way.result()
