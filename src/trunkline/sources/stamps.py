@@ -47,10 +47,13 @@ def check_format(time_format: str, zone: str) -> None:
     if "%" not in time_format:
         known = ", ".join((ISO8601, *EPOCH_UNITS))
         raise ValueError(f"{time_format!r} is no time format: use one of {known}, or a pattern such as '%d.%m.%Y %H:%M:%S'")
+    told = datetime(2026, 11, 21, tzinfo=UTC)
     try:
-        datetime.strptime(datetime(2026, 11, 21, tzinfo=UTC).strftime(time_format), time_format)  # noqa: DTZ007 - a trial
+        understood = datetime.strptime(told.strftime(time_format), time_format)  # noqa: DTZ007 - a trial
     except ValueError as error:
         raise ValueError(f"{time_format!r} is no time format: {error}") from None
+    if understood.date() != told.date():
+        raise ValueError(f"times of the format {time_format!r} have no whole date: year, month and day are needed")
     if "%z" not in time_format and not zone:
         raise ValueError(f"times of the format {time_format!r} have no zone: give 'zone', for example 'Europe/Berlin' or '+01:00'")
 

@@ -41,11 +41,9 @@ class LineDecoder:
             case Csv() as form:
                 self._first = form.rows_from
                 self._comment = form.comment
-                names = None if header is None else [name.strip() for name in _csv_row(form, _text(header, config.encoding))]
+                names = None if header is None else self._names(form, header)
                 self._row = _csv_reader(form, len(names) if names else 0, config.columns)
                 find = _csv_finder(names)
-                if names is not None and (absent := [column for column in config.columns if not _is_in(column, names)]):
-                    self.missing = f"no column {absent[0]!r} in the header: there are {', '.join(names)[:400]}"
             case Lines() as form:
                 self._row = _line_reader(form)
                 find = _group_finder
@@ -56,6 +54,18 @@ class LineDecoder:
         if not isinstance(config.format, JsonLines):
             parse = _of_text(decimal, parse)
         self._table = TableDecoder(config, find, parse, decimal=decimal)
+
+    def _names(self, form: Csv, header: bytes) -> list[str]:
+        """Return the names in a header; none, and what is `missing`, if it makes no sense."""
+        try:
+            names = [name.strip() for name in _csv_row(form, _text(header, self._config.encoding))]
+        except Undecodable as error:
+            self.missing = f"the header makes no sense: {error}"
+            return []
+        absent = [column for column in self._config.columns if not _is_in(column, names)]
+        if absent:
+            self.missing = f"no column {absent[0]!r} in the header: there are {', '.join(names)[:400]}"
+        return names
 
     def decode(self, line: Line, now: int) -> tuple[list[Reading], str]:
         """Return the readings of a line, and what is wrong with it: empty when nothing is."""

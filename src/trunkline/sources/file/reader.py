@@ -177,10 +177,9 @@ class FileReader:
         return decoder
 
     def _decode(self, tail: Tail, decoder: LineDecoder, lines: list[Line], taken: Taken) -> None:
-        now = self._now()
         faults: Faults | None = None
         for line in lines:
-            readings, why = decoder.decode(line, now)
+            readings, why = decoder.decode(line, self._now())
             taken.readings += readings
             if not why:
                 continue

@@ -80,10 +80,11 @@ class RowReader:
                 )
             self._since = stored.since
 
-    def check(self) -> None:
-        """See whether the query can be run and gives every column. Raises SourceUnavailable, SourceMisconfigured."""
+    def check(self) -> Taken:
+        """Take nothing, but see that the query runs and gives every column. Raises SourceUnavailable, SourceMisconfigured."""
         with self._database.run(self._since) as result:
             self._decoder(result)
+        return Taken()
 
     def take(self) -> Taken:
         """Return the next rows. Raises SourceUnavailable, SourceMisconfigured."""
@@ -127,10 +128,10 @@ class RowReader:
         return TableDecoder(self._config, find, _value)
 
     def _decode(self, rows: Sequence[tuple[Any, ...]], columns: Sequence[str], decoder: TableDecoder, taken: Taken) -> None:
-        now, faults = self._now(), 0
+        faults = 0
         first: tuple[tuple[Any, ...], str] | None = None
         for row in rows:
-            readings, why = decoder.decode(row, now)
+            readings, why = decoder.decode(row, self._now())
             taken.readings += readings
             if why:
                 faults += 1

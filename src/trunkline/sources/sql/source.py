@@ -17,7 +17,7 @@ class SqlSource:
         """Prepare a source; nothing is opened."""
         self._config = config
         self._context = context
-        self._worker: Worker[Taken | None] = Worker()
+        self._worker: Worker[Taken] = Worker()
         self._database: Database | None = None
         self._reader: RowReader | None = None
         self._due = 0.0
@@ -48,8 +48,6 @@ class SqlSource:
                 raise SourceUnavailable(f"SQL source {self._config.id} is not connected")
             await asyncio.sleep(max(0.0, self._due - loop.time()))
             taken = await self._worker.run(self._reader.take)
-            if taken is None:
-                continue
             self._due = loop.time() + (0.0 if taken.more else self._config.poll_seconds)
             if taken.rows:
                 return ReadBatch(taken.readings, taken.events, late=True, checkpoint=taken.checkpoint, nack=self._nack)

@@ -60,7 +60,7 @@ class Application:
         if len(key) > _MAX_KEY:
             raise Refusal(400, f"the Idempotency-Key has more than {_MAX_KEY} characters: take a UUID")
         body = await self._body(headers.get("content-length", ""), receive)
-        readings = self._decoder.decode(endpoint, content_type, body, self._now())
+        readings = self._decoder.decode(endpoint, content_type, body, self._now)
         first = await self._inbox.store(Delivery(readings, key and digest(key.encode()), digest(body)))
         return {"stored": len(readings) if first else 0, "repeated": not first}
 

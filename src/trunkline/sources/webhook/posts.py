@@ -1,6 +1,6 @@
 """Bodies of requests to readings. What makes no sense is refused as a whole, with place and mend: the sender is there to hear it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from trunkline.model import quality
@@ -48,12 +48,12 @@ class PostDecoder:
             # a page in a browser on this machine cannot send these types without asking first
             raise Refusal(415, f"content type {content_type[:80]!r}: send 'application/json', or 'application/x-ndjson' for lines of JSON")
 
-    def decode(self, endpoint: str, content_type: str, body: bytes, now: int) -> list[Reading]:
+    def decode(self, endpoint: str, content_type: str, body: bytes, now: Callable[[], int]) -> list[Reading]:
         """Return the readings of a body: one document, a list of them, or lines of them. Raises Refusal."""
         try:
             readings: list[Reading] = []
             for place, document in _documents(content_type, body):
-                readings += self._one(endpoint, place, document, now)
+                readings += self._one(endpoint, place, document, now())
         except Undecodable as error:
             raise Refusal(400, str(error)) from error
         if not readings:
