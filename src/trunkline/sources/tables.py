@@ -169,17 +169,22 @@ class TableDecoder:
         moment = None if stamp is None else stamp.moment
         try:
             value = None if _empty(raw) else self._parse(raw, tag.kind)
-            code = None if tag.quality is None else tag.quality(row)
-            said = told_quality(None if _empty(code) else code.strip() if isinstance(code, str) else code)
+            said = int(Quality.GOOD) if tag.quality is None else told_quality(_word(tag.quality(row)))
         except Undecodable as error:
             return Reading(tag.path, None, Quality.BAD_DECODING, moment, now), f"tag {tag.path}: {error}"
         if value is None and quality.severity(said) is not Severity.BAD:
-            said = Quality.BAD  # PD-26: no value needs a BAD quality
-        return Reading(tag.path, value, int(quality.worse(said, told)), moment, now), ""
+            said = int(Quality.BAD)  # PD-26: no value needs a BAD quality
+        # nearly every row is GOOD: then there is nothing to compare
+        return Reading(tag.path, value, said if told == Quality.GOOD else int(quality.worse(said, told)), moment, now), ""
 
 
 def _empty(raw: object) -> bool:
     return raw is None or raw is ABSENT or (isinstance(raw, str) and not raw.strip())
+
+
+def _word(code: object) -> object:
+    """Return what a cell of qualities says; None when it is empty."""
+    return None if _empty(code) else code.strip() if isinstance(code, str) else code
 
 
 def _present(raw: object) -> object:
