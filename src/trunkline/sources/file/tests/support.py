@@ -12,8 +12,6 @@ from trunkline.sources.file.config import FileConfig
 from trunkline.sources.file.source import FileSource
 from trunkline.sources.port import ReadBatch, SourceContext
 
-#: Seconds of patience for what must come about, and of watching for what must not.
-PATIENCE, WATCH = 20.0, 0.25
 TAG = {"path": "P.A.U.N", "kind": "integer", "column": 1}
 
 
@@ -21,12 +19,14 @@ class Gateway:
     """A source as a gateway runs it: batches are kept with their checkpoints, and `restart` forgets everything else."""
 
     def __init__(self, files: str, directory: Path, now: Callable[[], int] = times.now, **options: Any) -> None:
-        section = {"id": "files", "files": files, "poll_seconds": 0.02, "format": {"syntax": "csv", "header": 0}, "tags": [TAG], **options}
+        section = {"id": "files", "files": files, "poll_seconds": 0.004, "format": {"syntax": "csv", "header": 0}, "tags": [TAG], **options}
         self.config = FileConfig.model_validate(section)
         self._directory, self._now = directory, now
         self.checkpoint: str | None = None
         self.readings: list[Reading] = []
         self.events: list[Event] = []
+        self._watched: Any = None
+        self._count = 0
         self.source = self._source()
 
     def _source(self) -> FileSource:
@@ -47,10 +47,36 @@ class Gateway:
         self.source = self._source()
         await self.source.connect()
 
-    async def settle(self, quiet: float = WATCH) -> list[object]:
-        """Read until nothing has come for a while; return all values kept so far."""
+    async def settle(self, quiet: float = 0.0) -> list[object]:
+        """Read until several looks in a row, and so many seconds, have brought nothing; return all values kept so far."""
+        loop = asyncio.get_running_loop()
+        reading = asyncio.ensure_future(self.source.read())
+        looks, began = self._looks(), loop.time()
         try:
-            while True:
-                self.keep(await asyncio.wait_for(self.source.read(), quiet))
-        except TimeoutError:
-            return self.values
+            while self._looks() < looks + 4 or loop.time() < began + quiet:
+                await asyncio.wait((reading,), timeout=0.005)
+                if reading.done():
+                    self.keep(reading.result())
+                    reading = asyncio.ensure_future(self.source.read())
+                    looks, began = self._looks(), loop.time()
+        finally:
+            reading.cancel()
+            await asyncio.wait((reading,))
+        if not reading.cancelled():
+            self.keep(reading.result())  # it came at the last moment
+        return self.values
+
+    def _looks(self) -> int:
+        """Return how often the present source has looked for something new."""
+        reader: Any = self.source._reader
+        if reader is not None and reader is not self._watched:
+            self._watched = reader
+            look = reader.fill
+
+            def counted() -> Any:
+                found = look()
+                self._count += 1
+                return found
+
+            reader.fill = counted
+        return self._count

@@ -55,7 +55,7 @@ async def test_a_last_line_without_an_end_counts_when_it_stays_so(tmp_path: Path
     path = tmp_path / "a.csv"
     append(path, "1\n2")
     gateway = await connected(path, tmp_path, last_line_after=0.1)
-    assert await gateway.settle() == [1, 2]
+    assert await gateway.settle(0.3) == [1, 2]
     append(path, "\n3\n")
     await gateway.restart()
     assert await gateway.settle() == [1, 2, 3]
@@ -203,7 +203,7 @@ async def test_every_line_is_read_once_whatever_happens(tmp_path: Path, seed: in
                 text = (timed if copies else rows)(written, written + 1)
                 cut = chance.randrange(len(text))
                 append(log, text[:cut])
-                await gateway.settle(0.06)
+                await gateway.settle()
                 append(log, text[cut:])
                 written += 1
             case "rotate" if log.exists():
@@ -211,7 +211,7 @@ async def test_every_line_is_read_once_whatever_happens(tmp_path: Path, seed: in
                 if copies:
                     shutil.copyfile(log, tmp_path / f"app.log.{rotated}")
                     if chance.random() < 0.5:
-                        await gateway.settle(0.06)
+                        await gateway.settle()
                     os.truncate(log, 0)
                 else:
                     log.rename(tmp_path / f"app.log.{rotated}")
@@ -222,8 +222,8 @@ async def test_every_line_is_read_once_whatever_happens(tmp_path: Path, seed: in
             case "restart":
                 await gateway.restart()
             case "keep":
-                await gateway.settle(0.06)
-    values = await gateway.settle(0.5)
+                await gateway.settle()
+    values = await gateway.settle()
     assert Counter(values) == Counter(range(written))
     await gateway.source.close()
 
@@ -235,7 +235,7 @@ async def test_a_line_that_is_too_long_is_passed_over(tmp_path: Path) -> None:
     gateway = await connected(path, tmp_path, max_line_bytes=1000)
     for _ in range(5):
         append(path, "x" * 700_000)
-        await gateway.settle(0.1)
+        await gateway.settle()
     append(path, "y\n2\n")
     assert await gateway.settle() == [1, 2]
     append(path, "3\n")

@@ -67,7 +67,7 @@ async def test_every_row_is_read_once_over_restarts_and_lost_batches(database: t
             case "restart":
                 await gateway.restart()
             case "keep":
-                await gateway.settle(0.1)
+                await gateway.settle()
     assert await gateway.settle() == list(range(1, written))
     await gateway.source.close()
 
@@ -197,7 +197,7 @@ async def test_a_server_that_goes_is_reached_again(tmp_path: Path) -> None:
         await gateway.settle()
         await asyncio.to_thread(server.stop)
         with pytest.raises(SourceUnavailable, match="PostgreSQL of source mes"):
-            await gateway.settle(PATIENCE)
+            await gateway.settle()
         with pytest.raises(SourceUnavailable, match="PostgreSQL of source mes"):
             await gateway.source.connect()
         await asyncio.to_thread(server.start)
