@@ -137,6 +137,13 @@ def test_late_data_beside_live_data_is_no_skew() -> None:
     assert quality == Quality.GOOD
 
 
+def test_the_age_of_what_lay_in_a_file_is_no_skew() -> None:
+    """D-15: a file of last week says nothing of the clock that wrote it; sources say so with `late`."""
+    old = Reading(TAG, 1.0, 0, NOW - 7 * times.DAY, NOW)
+    assert [one.quality for _, one in conditioner().take([old], alive=False, now=NOW)] == [Quality.UNCERTAIN_CLOCK_SKEW]
+    assert [one.quality for _, one in conditioner().take([old], alive=False, late=True, now=NOW)] == [Quality.GOOD]
+
+
 def test_bad_quality_of_the_device_survives() -> None:
     """D-17: never raised to GOOD."""
     assert take(conditioner(), 7.0, quality=Quality.BAD_SENSOR_FAULT, source_time=None)[0][1] == Quality.BAD_SENSOR_FAULT

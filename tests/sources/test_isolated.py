@@ -29,10 +29,21 @@ class IsolatedRig(Rig):
         return IsolatedSource(config, context)
 
     @override
+    async def restart(self) -> None:
+        before = self._source
+        await super().restart()
+        await end(before)
+
+    @override
     async def close(self) -> None:
         await super().close()
-        if isinstance(self._source, IsolatedSource):
-            await self._source.end()
+        await end(self._source)
+
+
+async def end(source: Source | None) -> None:
+    """End the process of a source."""
+    if isinstance(source, IsolatedSource):
+        await source.end()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -58,3 +69,11 @@ async def test_conforms_in_a_process_of_its_own(rig: IsolatedRig, check: str) ->
 async def test_conforms_under_faults_in_a_process_of_its_own(rig: IsolatedRig, check: str) -> None:
     """W-36, W-45, D-7: lost devices, silence and garbage behind a process are what they are without one."""
     await CHECKS_WITH_FAULTS[check](rig)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("harness", ["file"], indirect=True)
+async def test_checkpoints_reach_the_process(rig: IsolatedRig) -> None:
+    """W-16, P-117: a source that can go back reads nothing again that is durable, and everything that is not."""
+    await CHECKS["goes_on_behind_its_checkpoint"](rig)
+    assert rig.checkpoint is not None

@@ -134,8 +134,8 @@ class Conditioner:
         rows = None if alive else self._take_columns(scan, now)
         return self.take(scan, alive=alive, now=now) if rows is None else rows
 
-    def take(self, readings: Sequence[Reading], *, alive: bool, now: int) -> list[Conditioned]:
-        """Return what is to be journaled of these readings, in their order."""
+    def take(self, readings: Sequence[Reading], *, alive: bool, now: int, late: bool = False) -> list[Conditioned]:
+        """Return what is to be journaled of these readings, in their order; `alive` and `late` as in `ReadBatch`."""
         self._note()
         out: list[Conditioned] = []
         tags = self._tags
@@ -144,7 +144,7 @@ class Conditioner:
             if tag is None:
                 self.unknown_tags += 1
                 continue
-            fit = self._fit(tag, reading)
+            fit = self._fit(tag, reading, late=late)
             tag.heard = now
             tag.silence = 0
             if tag.band is None or _worth_telling(tag, tag.band, fit, now):
@@ -234,7 +234,7 @@ class Conditioner:
             out.append((tag.slot, mark))
         return out
 
-    def _fit(self, tag: _Tag, reading: Reading) -> Reading:
+    def _fit(self, tag: _Tag, reading: Reading, *, late: bool) -> Reading:
         """Return the reading with a value of the tag's kind, a time in history and an honest quality."""
         value, quality, source_time = reading.value, reading.quality, reading.source_time
         # nearly all readings are finite doubles of their own type: they pay for no more than this look
@@ -246,7 +246,7 @@ class Conditioner:
                 quality = q.worse(quality, Quality.UNCERTAIN_CLOCK_SKEW)
         elif source_time is None:
             quality = q.worse(quality, Quality.UNCERTAIN_NO_SOURCE_TIME)
-        else:
+        elif not late:
             self.skew.see(reading.gateway_time, source_time)
             if abs(self.skew.skew) > SKEW_MARK:
                 quality = q.worse(quality, Quality.UNCERTAIN_CLOCK_SKEW)

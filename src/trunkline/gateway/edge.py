@@ -14,7 +14,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,6 +42,7 @@ FORWARDED: Final = "forwarded"
 DROPPED: Final = "dropped"
 
 _META: Final = "edge.sequence"
+_CHECKPOINT: Final = "edge.checkpoint."
 #: Characters of text in one block; with four bytes each still well below the largest record.
 _TEXT_CHARACTERS: Final = 1_000_000
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -65,7 +66,13 @@ class _Sequence(msgspec.Struct):
 class _Waiting:
     readings: Sequence[Conditioned] | Rows
     events: Sequence[Event]
+    checkpoint: tuple[str, str] | None
     done: "asyncio.Future[None]"
+
+    @property
+    def left(self) -> bool:
+        """Whether there is something still to be written."""
+        return bool(self.events or len(self.readings) or self.checkpoint is not None)
 
 
 def tally_key(what: str, source: str, category: Category, hour: int) -> tuple[str, ...]:
@@ -133,16 +140,28 @@ class EdgeWriter:
         """Start the thread."""
         self._thread.start()
 
-    async def submit(self, readings: Sequence[Conditioned] | Rows, events: Sequence[Event] = ()) -> None:
-        """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours."""
+    def checkpoint(self, source: str) -> str | None:
+        """Return the last checkpoint of a source that is durable, None before the first. Raises RetryLater."""
+        return self._journal.meta(_CHECKPOINT + source)
+
+    async def submit(
+        self, readings: Sequence[Conditioned] | Rows, events: Sequence[Event] = (), *, checkpoint: tuple[str, str] | None = None
+    ) -> None:
+        """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours.
+
+        Args:
+            readings: as the conditioner made them.
+            events: of the source or of the gateway.
+            checkpoint: a source's id and where it stands (`ReadBatch.checkpoint`): durable if, and only if, the readings are.
+        """
         weight = len(readings) + len(events)
-        if not weight:
+        if not weight and checkpoint is None:
             return
         async with self._room:
             if len(readings) or not all(map(_is_urgent, events)):
                 await self._room.wait_for(lambda: self._under_way < self._limit)
             self._under_way += weight
-        waiting = _Waiting(readings, events, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(readings, events, checkpoint, asyncio.get_running_loop().create_future())
         self._queue.put(waiting)
         try:
             await waiting.done
@@ -188,7 +207,8 @@ class EdgeWriter:
     def _write(self, group: list[_Waiting]) -> None:
         for attempt in itertools.count():
             try:
-                self._append([one.readings for one in group], [event for one in group for event in one.events])
+                checkpoints = dict(one.checkpoint for one in group if one.checkpoint is not None)
+                self._append([one.readings for one in group], [event for one in group for event in one.events], checkpoints)
             except Exception as error:  # whatever it is: sources must neither be told 'durable' nor wait for a dead thread
                 if not isinstance(error, RetryLater):
                     log.exception("edge journal refuses what it was given")
@@ -231,18 +251,18 @@ class EdgeWriter:
         if not alarms:
             return
         try:
-            self._append((), alarms)
+            self._append((), alarms, {})
         except RetryLater as error:
             log.warning("there is no room for alarms", alarms=len(alarms), error=str(error))
             return
         self._wrote.set()
         for waiting in group:
             waiting.events = [event for event in waiting.events if not _is_urgent(event)]
-        _settle([waiting for waiting in group if not (waiting.events or len(waiting.readings))], None)
-        group[:] = [waiting for waiting in group if waiting.events or len(waiting.readings)]
+        _settle([waiting for waiting in group if not waiting.left], None)
+        group[:] = [waiting for waiting in group if waiting.left]
 
-    def _append(self, readings: Iterable[Sequence[Conditioned] | Rows], events: Sequence[Event]) -> None:
-        """Write one group in one transaction; our own numbering moves on only if it succeeded."""
+    def _append(self, readings: Iterable[Sequence[Conditioned] | Rows], events: Sequence[Event], checkpoints: Mapping[str, str]) -> None:
+        """Write one group, and where sources stand, in one transaction; our own numbering moves on only if it succeeded."""
         readings = [one for one in readings if len(one)]
         urgent = not readings and all(map(_is_urgent, events))
         sequence = _Sequence(self._sequence.next, dict(self._sequence.covered), dict(self._sequence.events))
@@ -271,9 +291,11 @@ class EdgeWriter:
             record = Record(value, key, ((HEADER, encode_head(head)),), partition=at.partition)
             appends.setdefault(at.topic, []).append(record)
             tallies[tally_key(READ, event.source, category, hour)] += 1
+        facts = {_META: msgspec.json.encode(sequence).decode()}
+        facts |= {_CHECKPOINT + source: stands for source, stands in checkpoints.items()}
         within = self._bounds.ceiling if urgent else self._bounds.within
         try:
-            self._journal.append_many(appends, tallies=tallies, meta={_META: msgspec.json.encode(sequence).decode()}, within=within)
+            self._journal.append_many(appends, tallies=tallies, meta=facts, within=within)
         except NoRoom as error:
             if self._bounds.disk_full and not urgent:
                 raise DiskFull("the disk of the edge journal is full") from error

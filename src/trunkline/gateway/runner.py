@@ -154,7 +154,7 @@ class SourceRunner:
         if isinstance(readings, Scan):
             out: Sequence[Conditioned] | Rows = self.conditioner.take_scan(readings, alive=batch.alive, now=now)
         else:
-            out = self.conditioner.take(readings, alive=batch.alive, now=now)
+            out = self.conditioner.take(readings, alive=batch.alive, late=batch.late, now=now)
         events = [_sourced(event, self.id, now) for event in batch.events]
         if batch.readings:
             self.last_reading = now
@@ -163,7 +163,7 @@ class SourceRunner:
         skew = self.conditioner.skew.skew
         if told := self._skew.look(skew):
             events.append(self._event(told.kind, told.text, skew_us=skew))
-        await self._writer.submit(out, events)
+        await self._writer.submit(out, events, checkpoint=None if batch.checkpoint is None else (self.id, batch.checkpoint))
 
     async def _watch_silence(self) -> None:
         while True:
@@ -174,6 +174,7 @@ class SourceRunner:
                 await self._writer.submit(marks)
 
     async def _lost(self, error: Exception, event: str | None) -> None:
+        # the event is durable after whatever this source read before, so that `connect` finds the checkpoint of all of it
         self.errors_total += 1
         self._failed.append(self._clock())
         changed = str(error) != self.error

@@ -30,6 +30,10 @@ async def _nothing_why(_why: str) -> None:
     return None
 
 
+def _from_the_start() -> str | None:
+    return None
+
+
 @dataclass(slots=True)
 class ReadBatch:
     """What one read brought.
@@ -42,6 +46,11 @@ class ReadBatch:
             only (OPC UA subscriptions) set it, at most once a second, so that a quiet tag is not taken for a silent device.
         ack: the gateway calls it once after everything above is durable in the edge journal: now the device or broker may forget it.
         nack: the gateway calls it instead, with a reason, if it cannot be stored; the device or broker should offer it again.
+        late: the readings lay in a file or a database before they were read: their age says nothing of the device's clock.
+        checkpoint: where the source stands after this batch, in words of its own; for sources that can go back to any place of what
+            they read. The gateway stores it in the same transaction as the readings and hands it back (`SourceContext.checkpoint`):
+            after a kill such a source goes on behind the last reading that is durable, and neither loses nor repeats one. A batch may
+            consist of a checkpoint alone.
     """
 
     readings: Sequence[Reading] = ()
@@ -49,6 +58,8 @@ class ReadBatch:
     alive: bool = False
     ack: Callable[[], Awaitable[None]] = field(default=_nothing)
     nack: Callable[[str], Awaitable[None]] = field(default=_nothing_why)
+    late: bool = False
+    checkpoint: str | None = None
 
 
 class CommandOutcome(Enum):
@@ -122,12 +133,15 @@ class SourceContext:
         directory: a folder of its own for certificates, session state and the like; exists.
         now: the clock, µs UTC; sources never call the system clock for stamps, so that tests can turn it.
         resolve_secret: turns a secret reference of the site file ('${secret:name}', '${env:NAME}', '${file:path}') into its value.
+        checkpoint: returns the last `ReadBatch.checkpoint` of this source that is durable, None before the first. To be asked by
+            `connect`, and after a `nack`: everything behind it is to be read again. Raises RetryLater.
     """
 
     gateway: str
     directory: Path
     now: Callable[[], int]
     resolve_secret: Callable[[str], str]
+    checkpoint: Callable[[], str | None] = _from_the_start
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,12 +39,13 @@ class Packer:
         readings = batch.readings
         events = [(isinstance(event, Alarm), msgspec.Raw(_encode(event))) for event in batch.events]
         if isinstance(readings, Scan):
-            return Brought(call, number, self._columns(readings), msgspec.Raw(_encode([])), events, batch.alive)
+            columns, packed = self._columns(readings), _encode([])
+            return Brought(call, number, columns, msgspec.Raw(packed), events, batch.alive, batch.late, batch.checkpoint)
         try:
             packed = _encode(list(readings))
         except (TypeError, ValueError, OverflowError):
             packed = _encode([_plain(one) for one in readings])
-        return Brought(call, number, None, msgspec.Raw(packed), events, batch.alive)
+        return Brought(call, number, None, msgspec.Raw(packed), events, batch.alive, batch.late, batch.checkpoint)
 
     def _columns(self, scan: Scan) -> Columns:
         number = self._rosters.get(scan.roster)
@@ -77,9 +78,8 @@ class Unpacker:
         """Return what a read brought, without `ack` and `nack`. Raises BadFrame."""
         try:
             events = [(_alarm if is_alarm else _event).decode(raw) for is_alarm, raw in brought.events]
-            if brought.scan is not None:
-                return ReadBatch(self._scan(brought.scan), events, brought.alive)
-            return ReadBatch(_readings.decode(brought.readings), events, brought.alive)
+            readings = self._scan(brought.scan) if brought.scan is not None else _readings.decode(brought.readings)
+            return ReadBatch(readings, events, brought.alive, late=brought.late, checkpoint=brought.checkpoint)
         except (msgspec.MsgspecError, ValueError, KeyError) as error:
             raise BadFrame(f"a batch that cannot be read: {error}") from error
 

@@ -67,6 +67,7 @@ class Host(asyncio.Protocol):
         self._offset = 0
         self._secrets: dict[str, str] = {}
         self._unresolved: dict[str, str] = {}
+        self._checkpoint: str | None = None  # the last one that is durable
         self._reaching: set[asyncio.Task[None]] = set()  # connections and reads under way
         self._tasks: set[asyncio.Task[None]] = set()
         self._batches: dict[int, ReadBatch] = {}
@@ -144,7 +145,7 @@ class Host(asyncio.Protocol):
                 return Done(call.number)
             case Connect():
                 await self._stop_reaching()
-                self._secrets, self._unresolved = call.secrets, call.unresolved
+                self._secrets, self._unresolved, self._checkpoint = call.secrets, call.unresolved, call.checkpoint
                 self._broken = ""
                 await self._made().connect()
                 return Done(call.number)
@@ -167,7 +168,7 @@ class Host(asyncio.Protocol):
             resource.setrlimit(resource.RLIMIT_DATA, (call.data_limit, call.data_limit))
         found = plugin(call.plugin)
         config = found.config.model_validate(msgspec.json.decode(call.section))
-        context = SourceContext(call.gateway, Path(call.directory), self._now, self._resolve)
+        context = SourceContext(call.gateway, Path(call.directory), self._now, self._resolve, lambda: self._checkpoint)
         self._source = found.create(config, context)
 
     async def _stop_reaching(self) -> None:
@@ -186,7 +187,7 @@ class Host(asyncio.Protocol):
     def _pack(self, number: int, batch: ReadBatch) -> Answer:
         """Return the answer of a read, and keep the batch if the source wants to hear of it."""
         default = ReadBatch()
-        if batch.ack is default.ack and batch.nack is default.nack:
+        if batch.ack is default.ack and batch.nack is default.nack and batch.checkpoint is None:
             return self._packer.pack(number, 0, batch)
         self._next_batch += 1
         self._batches[self._next_batch] = batch
@@ -199,6 +200,8 @@ class Host(asyncio.Protocol):
         batch = self._batches.pop(verdict.batch, None)
         if batch is None:
             return
+        if verdict.refused is None and batch.checkpoint is not None:
+            self._checkpoint = batch.checkpoint
         try:
             await (batch.ack() if verdict.refused is None else batch.nack(verdict.refused))
         except RetryLater as error:

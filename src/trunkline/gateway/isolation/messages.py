@@ -45,12 +45,14 @@ class Connect(msgspec.Struct, frozen=True, array_like=True, tag=2):
         offset: µs by which the gateway's clock is ahead of the system's.
         secrets: value of every reference in the section.
         unresolved: of those that cannot be resolved, why not.
+        checkpoint: the last one of the source that is durable.
     """
 
     number: int
     offset: int
     secrets: dict[str, str]
     unresolved: dict[str, str]
+    checkpoint: str | None
 
 
 class Read(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -130,6 +132,7 @@ class Brought(msgspec.Struct, frozen=True, array_like=True, tag=13):
         scan: the readings as columns, instead of `readings`.
         readings: MessagePack of a list of `Reading`.
         events: MessagePack of each event, and whether it is an alarm.
+        alive, late, checkpoint: as in `ReadBatch`.
     """
 
     number: int
@@ -138,6 +141,8 @@ class Brought(msgspec.Struct, frozen=True, array_like=True, tag=13):
     readings: msgspec.Raw
     events: list[tuple[bool, msgspec.Raw]]
     alive: bool
+    late: bool
+    checkpoint: str | None
 
 
 class Written(msgspec.Struct, frozen=True, array_like=True, tag=14):

@@ -70,7 +70,7 @@ class IsolatedSource:
         self._forget_reading()
         secrets, unresolved = self._secrets()
         child.hide(tuple(secrets.values()))
-        await self._call(child, Connect(child.number(), self._offset(), secrets, unresolved), Done)
+        await self._call(child, Connect(child.number(), self._offset(), secrets, unresolved, self._context.checkpoint()), Done)
 
     async def read(self) -> ReadBatch:
         """Wait for what the source reads. A read that is cancelled goes on in the process: the next one takes up its answer."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trunkline.sources.broker.link import BrokerLink
-from trunkline.sources.mqtt.payload import Undecodable, parse_json
+from trunkline.sources.decoding import Undecodable, parse_json
 from trunkline.sources.mqtt.topics import LEVEL, REST
 from trunkline.sources.port import BrowseNode
 

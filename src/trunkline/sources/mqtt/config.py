@@ -7,13 +7,12 @@ from pydantic import AfterValidator, Field, model_validator
 from trunkline.config.tags import Model, Path, Seconds, TagConfig
 from trunkline.model.events import AlarmSeverity
 from trunkline.sources.broker.config import BrokerConfig, Session
-from trunkline.sources.mqtt.paths import check_path
+from trunkline.sources.decoding import TimeFormat
+from trunkline.sources.jsonpath import JsonPath
 from trunkline.sources.mqtt.topics import check_filter, check_name, covers
 
 TopicFilter = Annotated[str, AfterValidator(check_filter), Field(examples=["plant/area02/unit05", "plant/+/unit05/#"])]
 TopicName = Annotated[str, AfterValidator(check_name)]
-JsonPath = Annotated[str, AfterValidator(check_path), Field(examples=["$.value", "$.sensors[0].flow", "$.samples[*].v"])]
-TimeFormat = Literal["iso8601", "epoch_s", "epoch_ms", "epoch_us"]
 
 
 class MqttTagConfig(TagConfig):

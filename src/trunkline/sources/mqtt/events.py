@@ -11,9 +11,9 @@ from trunkline.model.quality import Quality
 from trunkline.model.reading import INT64_MAX, INT64_MIN, Value
 from trunkline.model.tags import MAX_PATH, TagPath
 from trunkline.sources.broker.message import Message
+from trunkline.sources.decoding import Undecodable, parse_json, parse_time
+from trunkline.sources.jsonpath import Finder, compile_path
 from trunkline.sources.mqtt.config import EventConfig, EventFields
-from trunkline.sources.mqtt.paths import Finder, compile_path
-from trunkline.sources.mqtt.payload import Undecodable, parse_json, parse_time
 
 #: Type of the event that stands for a message which could not be understood.
 REFUSED = "EVENT_UNDECODABLE"

@@ -13,10 +13,11 @@ from trunkline.sources.broker.client import make_client
 from trunkline.sources.broker.config import Session
 from trunkline.sources.broker.link import BrokerLink
 from trunkline.sources.broker.message import Message
+from trunkline.sources.decoding import Undecodable, parse_json
 from trunkline.sources.mqtt import browsing
 from trunkline.sources.mqtt.config import MqttConfig, MqttTagConfig
 from trunkline.sources.mqtt.events import EventDecoder
-from trunkline.sources.mqtt.payload import TagDecoder, Undecodable, parse_json
+from trunkline.sources.mqtt.payload import TagDecoder
 from trunkline.sources.mqtt.topics import Router, without_covered
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, SourceContext, WriteCommand
 

@@ -50,7 +50,7 @@ async def unavailable(rig: Rig) -> None:
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
-                await (await rig.source.read()).ack()
+                await rig.keep(await rig.source.read())
             except SourceUnavailable as error:
                 return rig.note(error)
 
@@ -65,7 +65,7 @@ async def watched(rig: Rig) -> tuple[int, int]:
                     batch = await rig.source.read()
                     ended += 1
                     empty += not batch.readings and not batch.events and not batch.alive
-                    await batch.ack()
+                    await rig.keep(batch)
                 except SourceUnavailable as error:
                     rig.note(error)
                     ended += 1
@@ -137,6 +137,27 @@ async def goes_on_after_nack(rig: Rig) -> None:
     batch = await asyncio.wait_for(rig.source.read(), PATIENCE)
     await batch.nack("the disk is full")
     await rig.works(FIRST)
+
+
+@check
+async def goes_on_behind_its_checkpoint(rig: Rig) -> None:
+    """A source that gives checkpoints reads nothing again that was durable, and everything that was not."""
+    await rig.connected()
+    await rig.works()
+    if rig.checkpoint is None:
+        return
+    for path, kind in rig.kinds.items():
+        await rig.harness.set(path, FIRST[kind])
+    kept = {(reading.tag, reading.source_time) for reading in (await rig.batch()).readings}
+    await rig.restart()
+    for path, kind in rig.kinds.items():
+        await rig.harness.set(path, SECOND[kind])
+    lost = await asyncio.wait_for(rig.source.read(), PATIENCE)
+    assert kept.isdisjoint((reading.tag, reading.source_time) for reading in lost.readings), "what was durable is read again"
+    await rig.restart()
+    again = await asyncio.wait_for(rig.source.read(), PATIENCE)
+    told = [(reading.tag, reading.value, reading.source_time) for reading in lost.readings]
+    assert [(reading.tag, reading.value, reading.source_time) for reading in again.readings][: len(told)] == told, "a batch is lost"
 
 
 @check

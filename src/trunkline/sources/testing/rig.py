@@ -78,6 +78,7 @@ class Rig:
     harness: Any
     directory: Path
     clock: Clock = field(default_factory=Clock)
+    checkpoint: str | None = None
     _source: Source | None = None
 
     @property
@@ -91,7 +92,8 @@ class Rig:
         if self._source is None:
             config = self.plugin.config.model_validate(self.harness.config())
             secrets: dict[str, str] = getattr(self.harness, "secrets", {})
-            self._source = self.make(config, SourceContext("gateway-1", self.directory, self.clock, secrets.__getitem__))
+            context = SourceContext("gateway-1", self.directory, self.clock, secrets.__getitem__, lambda: self.checkpoint)
+            self._source = self.make(config, context)
         return self._source
 
     def make(self, config: SourceConfig, context: SourceContext) -> Source:
@@ -118,8 +120,19 @@ class Rig:
                     self.note(error)
                     await asyncio.sleep(0.1)
 
+    async def keep(self, batch: ReadBatch) -> None:
+        """Do what the gateway does once a batch is durable."""
+        self.checkpoint = self.checkpoint if batch.checkpoint is None else batch.checkpoint
+        await batch.ack()
+
+    async def restart(self) -> None:
+        """Go on with a new source, as after a kill of the gateway."""
+        await self.source.close()
+        self._source = None
+        await self.connected()
+
     async def batch(self) -> ReadBatch:
-        """Read, check what came, acknowledge it; connect again when the connection is lost."""
+        """Read, check what came, keep it; connect again when the connection is lost."""
         while True:
             before = self.clock()
             try:
@@ -129,7 +142,7 @@ class Rig:
                 await self.connected()
                 continue
             self.check(batch.readings, before)
-            await batch.ack()
+            await self.keep(batch)
             return batch
 
     def check(self, readings: Iterable[Reading], since: int) -> None:

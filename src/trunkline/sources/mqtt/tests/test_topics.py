@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.sources.mqtt.paths import check_path, compile_path
+from trunkline.sources.jsonpath import check_path, compile_path
 from trunkline.sources.mqtt.topics import Router, check_filter, check_name, covers, without_covered
 
 _level = st.sampled_from(["a", "b", "", "$c"])

@@ -1,11 +1,12 @@
 """JSONPath (RFC 9535) compiled to a function; the paths that nearly every device needs cost a few dictionary look-ups."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import jsonpath_rfc9535
 from jsonpath_rfc9535.exceptions import JSONPathError
 from jsonpath_rfc9535.selectors import IndexSelector, NameSelector
+from pydantic import AfterValidator, Field
 
 #: Takes a decoded JSON document and returns the values found, in order; nothing found is an empty list.
 Finder: TypeAlias = Callable[[Any], list[Any]]
@@ -18,6 +19,9 @@ def check_path(text: str) -> str:
     except JSONPathError as error:
         raise ValueError(f"{text!r} is not a JSONPath such as '$.value' or '$.sensors[0].flow': {error}") from error
     return text
+
+
+JsonPath = Annotated[str, AfterValidator(check_path), Field(examples=["$.value", "$.sensors[0].flow", "$.samples[*].v"])]
 
 
 def compile_path(text: str) -> Finder:
