@@ -249,10 +249,13 @@ export interface components {
             version: string;
         };
         SourceInfo: {
+            /** @default 0 */
+            clock_skew_us: number;
             error: string | null;
             errors_total: number;
             id: string;
             last_reading_us: number | null;
+            process?: components["schemas"]["SourceProcessInfo"] | null;
             readings_per_s: number;
             readings_total: number;
             since_us: number;
@@ -261,6 +264,12 @@ export interface components {
             state: "connecting" | "connected" | "backing_off" | "misconfigured" | "stopped";
             tags: number;
             type: string;
+        };
+        SourceProcessInfo: {
+            cpu: number;
+            pid: number;
+            restarts: number;
+            rss_bytes: number;
         };
         StatusInfo: {
             gateways: components["schemas"]["GatewayInfo"][];
