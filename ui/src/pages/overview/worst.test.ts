@@ -3,7 +3,7 @@ import type { GatewayStatus, QualityCount, SourceStatus } from '~/api/types';
 import { qualityLines, worstSources } from './worst';
 
 function source(id: string, state: SourceStatus['state'], stale_tags = 0): SourceStatus {
-  return { id, type: 'modbus', state, since_us: 0, last_reading_us: null, readings_total: 0, errors_total: 0, readings_per_s: 0, error: null, tags: 1, stale_tags };
+  return { id, type: 'modbus', state, since_us: 0, last_reading_us: null, readings_total: 0, errors_total: 0, readings_per_s: 0, error: null, tags: 1, stale_tags, clock_skew_us: 0 };
 }
 
 const gateway = (sources: SourceStatus[]): GatewayStatus => ({
