@@ -37,6 +37,8 @@ _TELL_SECONDS: Final = 10.0
 _PEAK_SECONDS: Final = 3.0
 #: Live readings go on for so long after the backlog is gone.
 _AFTERWARDS: Final = 5.0
+#: A journal's files without a backlog take less than this.
+_SMALL_BYTES: Final = 32_000_000
 #: Readings that were read so shortly before a cut may be caught by it.
 _CAUGHT: Final = times.SECOND
 #: Nothing at all moved for so long: something is broken.
@@ -235,11 +237,11 @@ class Offline:
                     self._drain(edge, journal, centre)
                 finally:
                     watch.stop()
+                self._shrink(edge, journal, centre)
                 edge.stop()
                 self._look(edge, journal)
                 self._course.delays = watch.delays
                 self._course.kills, self._course.forgotten, self._course.torn = edge.kills, edge.forgotten, edge.torn
-                self._tell("the backlog is gone: waiting until validation and the historian have read everything")
                 centre.wait("validation and the historian", centre.settled, _SETTLE_SECONDS)
                 balance = centre.account(_PATIENCE)
                 return self._compare(log, journal, live, balance)
@@ -282,6 +284,16 @@ class Offline:
                 due.pop(0)
                 self._kill(edge)
         self._wait(_AFTERWARDS, edge, journal, centre)
+
+    def _shrink(self, edge: Edge, journal: EdgeJournal, centre: Centre) -> None:
+        """Wait until the historian has everything, the edge has let its copies go, and the disk has its room back."""
+        self._tell("the backlog is gone: waiting until the historian has it and the edge has given its room back")
+        least = journal.disk()
+        changed = time.monotonic()
+        while least > _SMALL_BYTES and time.monotonic() - changed < _PATIENCE:
+            self._wait(_LOOK_SECONDS, edge, journal, centre)
+            if (now := journal.disk()) < least:
+                least, changed = now, time.monotonic()
 
     def _kill(self, edge: Edge) -> None:
         self._mark("kill")

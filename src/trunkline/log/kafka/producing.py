@@ -23,7 +23,8 @@ BATCH_BYTES: Final = 900_000
 _QUEUE_FULL_SECONDS: Final = 0.01
 #: An abort may take this long beyond a call's time: without it the producer has to be made anew.
 _ABORT_SECONDS: Final = 1.0
-#: Something else failed while the call was under way (a partition may not be written to): called again, it says what.
+#: Something else failed while the call was under way (a partition may not be written to): librdkafka answers so when it is about to send
+#: the second of the call's two requests (`rd_kafka_txn_send_TxnOffsetCommitRequest`). Called again, it says what.
 _OTHER_FAULT: Final = KafkaError._STATE  # noqa: SLF001 - how the client spells its own errors
 #: How often a partition without a leader is looked at again.
 _LEADER_SECONDS: Final = 0.1

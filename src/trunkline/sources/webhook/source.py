@@ -77,7 +77,10 @@ def _secret(reference: str | None, resolve: Callable[[str], str]) -> str:
     if reference is None:
         return ""
     try:
-        return resolve(reference)
+        value = resolve(reference)
     except (Misconfigured, LookupError, ValueError, OSError) as error:
         why = str(error) if isinstance(error, Misconfigured) else type(error).__name__
         raise SourceMisconfigured(f"secret {reference} cannot be resolved ({why}): store it, or mend the name") from error
+    if not value:  # an empty token would let everyone in
+        raise SourceMisconfigured(f"secret {reference} is empty: store a value")
+    return value

@@ -21,7 +21,7 @@ from trunkline.sources.port import ReadBatch, SourceContext
 from trunkline.sources.webhook.config import WebhookConfig
 from trunkline.sources.webhook.source import WebhookSource
 
-SECRETS = {"${secret:right}": "the-right-token", "${secret:key}": "of-the-key"}
+SECRETS = {"${secret:right}": "the-right-token", "${secret:key}": "of-the-key", "${secret:empty}": ""}
 TAG = {"path": "P.A.N", "kind": "integer", "value": "$.n"}
 
 

@@ -153,6 +153,7 @@ async def test_a_port_in_use_is_unavailable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"token": "${secret:empty}"}, r"secret \$\{secret:empty\} is empty"),
         ({"token": "${secret:missing}"}, r"secret \$\{secret:missing\} cannot be resolved"),
         ({"tls": {"cert_file": "none.pem", "key_file": "none.key"}}, "cert_file 'none.pem'"),
         ({"tls": {"cert_file": "server.pem", "key_file": "server.key"}}, "cert_file 'server.pem'"),
