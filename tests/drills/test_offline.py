@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 SITE = """\
 site: rig
@@ -87,6 +90,31 @@ def test_a_disk_that_lies_is_noticed() -> None:
     assert code == 0
     assert told["caught"]
     assert told["lost"] > 0
+
+
+def test_a_killed_drill_leaves_nothing_running(tmp_path: Path) -> None:
+    """What goes on beside the next drill would spoil it."""
+    command = [
+        sys.executable,
+        "-m",
+        "trunkline.cli.entry",
+        "drill",
+        "offline",
+        "--days",
+        "1",
+        "--tags",
+        "2",
+        "--keep",
+        str(tmp_path / "drill"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        held = tmp_path / "drill" / "data" / "run" / "gateway-edge-1.lock"
+        while not (held.exists() and held.read_text().strip()):
+            assert running.poll() is None
+            time.sleep(0.05)
+        edge = psutil.Process(int(held.read_text()))
+        running.kill()
+    edge.wait(30)
 
 
 def test_a_gateway_without_tags_is_refused(tmp_path: Path) -> None:

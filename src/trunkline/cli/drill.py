@@ -1,5 +1,7 @@
 """`trunkline drill …`: rehearsals of the worst days, on a site of their own."""
 
+import signal
+import sys
 import tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
+_TERMINATED: Final = 128 + signal.SIGTERM
 #: Planted defects that the drill must notice; the second makes sense where power is cut.
 _SABOTAGE: Final = ("segment", "lying-disk")
 
@@ -128,6 +131,7 @@ def _rehearse(subject: _Subject, course: _Course, output: _Output) -> None:
     if output.keep is not None and output.keep.exists() and any(output.keep.iterdir()):
         fail(f"{output.keep} is not empty: name a new folder", 2)
     people.print(f"drill, seed {course.seed}", style="bold")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # everything that was started is stopped on the way out
     try:
         config, section, planned = subject.find()
         plan = make_plan(section.id, planned, seed=course.seed, days=course.days, period=course.period, paced=course.paced)

@@ -26,6 +26,7 @@ from trunkline.model import times
 from trunkline.model.errors import RetryLater
 from trunkline.supervisor import logs
 from trunkline.supervisor.collector import set_collector
+from trunkline.supervisor.holding import follow_supervisor, hold_place
 
 #: Readings under way: fewer than the edge takes without waiting, so that they become durable in the order in which they were read.
 _UNDER_WAY: Final = 40_000
@@ -142,7 +143,10 @@ def main() -> None:
     logs.configure(as_json=True)
     set_collector()
     folder = Folder(Path(sys.argv[1]))
-    asyncio.run(run(load(folder.site_file), folder.plan(), folder))
+    site, plan = load(folder.site_file), folder.plan()
+    with hold_place(site.data_dir, f"gateway:{plan.gateway}"):
+        follow_supervisor()
+        asyncio.run(run(site, plan, folder))
 
 
 if __name__ == "__main__":

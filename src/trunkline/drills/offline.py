@@ -269,7 +269,7 @@ class Offline:
         last = self._look(edge, journal)
         cuts = [last.gone + round(part * (self._history - last.gone)) for part in CUTS]
         due = self._places(self._later, last.gone, self._history)
-        while last.gone < self._history or last.waiting > _STEPS_ON_THE_WAY * len(self._plan.tags):
+        while not self._drained(last, journal):
             centre.tend()
             time.sleep(_LOOK_SECONDS)
             now = self._look(edge, journal)
@@ -284,6 +284,12 @@ class Offline:
                 due.pop(0)
                 self._kill(edge)
         self._wait(_AFTERWARDS, edge, journal, centre)
+
+    def _drained(self, last: Sample, journal: EdgeJournal) -> bool:
+        """Return whether nothing waits but live readings. What a damaged journal has lost would be counted as waiting for ever."""
+        if last.gone >= self._history and last.waiting <= _STEPS_ON_THE_WAY * len(self._plan.tags):
+            return True
+        return journal.damaged() and journal.waiting_records() <= _STEPS_ON_THE_WAY * self._layout.telemetry_partitions
 
     def _shrink(self, edge: Edge, journal: EdgeJournal, centre: Centre) -> None:
         """Wait until the historian has everything, the edge has let its copies go, and the disk has its room back."""

@@ -1,5 +1,6 @@
 """The processes of a drill: the edge, which is killed and started again, and the site behind its link."""
 
+import os
 import random
 import signal
 import subprocess
@@ -14,12 +15,15 @@ from trunkline.drills.edge import acknowledged
 from trunkline.drills.plan import Folder
 from trunkline.drills.powercut import cut_power
 from trunkline.drills.watch import counts, disk
+from trunkline.gateway.damage import lost_ranges
 from trunkline.gateway.edge import READ
+from trunkline.gateway.outbox import Outbox
 from trunkline.historian.account import settled
 from trunkline.ledger.balance import Balance
 from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import layout_of
 from trunkline.model.errors import RetryLater
+from trunkline.supervisor.holding import SUPERVISED
 from trunkline.supervisor.process import RoleProcess
 from trunkline.supervisor.supervisor import role_commands
 from trunkline.supervisor.wiring import account, site_log
@@ -43,9 +47,22 @@ class EdgeJournal:
 
     def counts(self) -> dict[str, int]:
         """Return how many readings it has taken in, sent on and given up."""
+        return counts(self._opened())
+
+    def waiting_records(self) -> int:
+        """Return how many records it still has that wait to be sent."""
+        journal = self._opened()
+        lanes = Outbox(journal).lanes.items()
+        return sum(lane.waiting(*journal.bounds(at.topic)[at]) for at, lane in lanes)
+
+    def damaged(self) -> bool:
+        """Return whether it says that it lost records."""
+        return bool(lost_ranges(self._opened()))
+
+    def _opened(self) -> Journal:
         if self._journal is None:
             self._journal = Journal(self.path)
-        return counts(self._journal)
+        return self._journal
 
     def disk(self) -> int:
         """Return the bytes of its files."""
@@ -92,8 +109,9 @@ class Edge:
     def start(self) -> None:
         """Start it."""
         command = [sys.executable, "-m", "trunkline.drills.edge", str(self._folder.path)]
+        environment = {**os.environ, SUPERVISED: str(os.getpid())}
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output, start_new_session=True, env=environment
         )
 
     def look(self) -> None:

@@ -13,7 +13,7 @@ import itertools
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -121,6 +121,7 @@ class EdgeWriter:
         self._bounds = room or Room(journal, layout, config)
         self._wrote = wrote
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._behind: deque[_Waiting] = deque()  # taken from the queue while the group before them could not be written
         self._under_way = 0
         self._room = asyncio.Condition()
         self._stopping = threading.Event()
@@ -181,11 +182,18 @@ class EdgeWriter:
         self.stop()
 
     def _run(self) -> None:
-        while not self._ended:
-            first = self._queue.get()
-            if first is None:
-                return
+        while (first := self._next()) is not None:
             self._write(self._gather(first))
+
+    def _next(self, timeout: float | None = None) -> _Waiting | None:
+        """Return what comes next, None at the end. Raises queue.Empty when nothing comes in time."""
+        if self._behind:
+            return self._behind.popleft()
+        if self._ended:
+            return None
+        item = self._queue.get(timeout=timeout)
+        self._ended = item is None
+        return item
 
     def _gather(self, first: _Waiting) -> list[_Waiting]:
         """Return what came within the linger."""
@@ -194,11 +202,10 @@ class EdgeWriter:
         deadline = time.monotonic() + self._linger
         while gathered < self._batch:
             try:
-                item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                item = self._next(max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 break
             if item is None:
-                self._ended = True
                 break
             group.append(item)
             gathered += len(item.readings)
@@ -218,7 +225,7 @@ class EdgeWriter:
                 if isinstance(error, NoRoom):
                     self._bounds.run_short(error)
                     self._alarms_alone(group)
-                if self._pause(group, _RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
+                if self._pause(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
                     _settle(group, RetryLater(str(error)))
                     return
             else:
@@ -229,8 +236,11 @@ class EdgeWriter:
                 _settle(group, None)
                 return
 
-    def _pause(self, group: list[_Waiting], seconds: float) -> bool:
-        """Wait before the next try, not longer than until an alarm joins the group; return whether to give up."""
+    def _pause(self, seconds: float) -> bool:
+        """Wait before the next try, not longer than until an alarm comes; return whether to give up.
+
+        What comes meanwhile lines up behind the group: one that grew would need more room with every try.
+        """
         deadline = time.monotonic() + seconds
         while not self._ended:
             try:
@@ -240,14 +250,15 @@ class EdgeWriter:
             if item is None:
                 self._ended = True
                 break
-            group.append(item)
+            self._behind.append(item)
             if any(map(_is_urgent, item.events)):
                 return self._stopping.is_set()
         return self._stopping.wait(max(0.0, deadline - time.monotonic()))
 
     def _alarms_alone(self, group: list[_Waiting]) -> None:
-        """Write the alarms of a group for which there is no room; who waits for nothing else is told."""
-        alarms = [event for waiting in group for event in waiting.events if _is_urgent(event)]
+        """Write the alarms of a group for which there is no room, and of what lines up behind it; who waits for nothing else is told."""
+        everyone = [*group, *self._behind]
+        alarms = [event for waiting in everyone for event in waiting.events if _is_urgent(event)]
         if not alarms:
             return
         try:
@@ -256,10 +267,11 @@ class EdgeWriter:
             log.warning("there is no room for alarms", alarms=len(alarms), error=str(error))
             return
         self._wrote.set()
-        for waiting in group:
+        for waiting in everyone:
             waiting.events = [event for event in waiting.events if not _is_urgent(event)]
-        _settle([waiting for waiting in group if not waiting.left], None)
+        _settle([waiting for waiting in everyone if not waiting.left], None)
         group[:] = [waiting for waiting in group if waiting.left]
+        self._behind = deque(waiting for waiting in self._behind if waiting.left)
 
     def _append(self, readings: Iterable[Sequence[Conditioned] | Rows], events: Sequence[Event], checkpoints: Mapping[str, str]) -> None:
         """Write one group, and where sources stand, in one transaction; our own numbering moves on only if it succeeded."""
