@@ -7,15 +7,18 @@ import threading
 from typing import Any
 
 import pytest
+import structlog
 from digi.xbee.models.address import XBee64BitAddress
 from digi.xbee.models.status import ModemStatus
 from digi.xbee.models.status import TransmitStatus as Delivery
 from digi.xbee.packets.raw import RX64Packet
+from structlog.testing import LogCapture
 
 from trunkline.model.errors import SourceMisconfigured, SourceUnavailable
 from trunkline.model.quality import Quality
 from trunkline.sources.port import CommandOutcome, WriteCommand
 from trunkline.sources.xbee import link
+from trunkline.sources.xbee import source as xbee_source
 from trunkline.sources.xbee.config import XBeeConfig
 from trunkline.sources.xbee.source import XBeeSource
 from trunkline.sources.xbee.tests.radio import NODE, OTHER_NODE, Module
@@ -113,7 +116,15 @@ async def test_nothing_runs_beside_the_loop() -> None:
                 await reading
 
 
-async def test_an_unknown_radio_is_counted_and_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> LogCapture:
+    """What the source logs, however other tests have set logging up."""
+    capture = LogCapture()
+    monkeypatch.setattr(xbee_source, "log", structlog.wrap_logger(None, processors=[capture]))
+    return capture
+
+
+async def test_an_unknown_radio_is_counted_and_logged_once(logged: LogCapture) -> None:
     with module() as at:
         async with connected(of(at)) as source:
             for _ in range(3):
@@ -121,14 +132,13 @@ async def test_an_unknown_radio_is_counted_and_logged_once(capsys: pytest.Captur
             at.receive(PAYLOAD)
             assert await readings(source, 2) == SOUND
             assert source.strange == 3
-    said = capsys.readouterr()
-    told = [line for line in (said.out + said.err).splitlines() if OTHER_NODE in line]
+    told = [str(entry) for entry in logged.entries if OTHER_NODE in str(entry)]
     assert len(told) == 1
     assert "unknown_radio" in told[0]
     assert "add it to 'nodes'" in told[0]
 
 
-async def test_damaged_frames_are_bad_and_do_not_flood_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_damaged_frames_are_bad_and_do_not_flood_the_log(logged: LogCapture) -> None:
     """A wrong checksum is a BAD reading with its reason for the radio that the frame names."""
     wire = bytes.fromhex(f"7E 00 10 90 {NODE} FFFE 01 00070008 00")
     with module() as at:
@@ -139,8 +149,7 @@ async def test_damaged_frames_are_bad_and_do_not_flood_the_log(capsys: pytest.Ca
             bad = [("LEVEL", None, Quality.BAD_DECODING), ("VALVE", None, Quality.BAD_DECODING)]
             assert await readings(source, 22) == 10 * bad + SOUND
             assert source.damaged == 10
-    said = capsys.readouterr()
-    told = [line for line in (said.out + said.err).splitlines() if "damaged_frame" in line]
+    told = [str(entry) for entry in logged.entries if entry["event"] == "damaged_frame"]
     assert len(told) == 4
     assert "checksum is 0x00" in told[0]
     assert "'api_mode' and 'baud_rate'" in told[0]
@@ -155,15 +164,14 @@ async def test_a_frame_that_does_not_end_is_given_up_when_the_line_falls_quiet()
             assert await readings(source, 2) == SOUND
 
 
-async def test_frames_of_other_types_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_frames_of_other_types_are_told_once(logged: LogCapture) -> None:
     with module() as at:
         async with connected(of(at)) as source:
             for _ in range(2):
                 at.emit(RX64Packet(XBee64BitAddress.from_hex_string(NODE), 40, 0, rf_data=bytearray(PAYLOAD)))
             at.receive(PAYLOAD)
             assert await readings(source, 2) == SOUND
-    said = capsys.readouterr()
-    (told,) = [line for line in (said.out + said.err).splitlines() if "frame_type_not_read" in line]
+    (told,) = [str(entry) for entry in logged.entries if entry["event"] == "frame_type_not_read"]
     assert "0x80" in told
 
 
