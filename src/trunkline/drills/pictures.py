@@ -67,7 +67,8 @@ def picture(title: str, unit: str, lines: Sequence[Line], seconds: float, marks:
         parts.append(f'<text class="axis" x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{short(value)}</text>')
     for step in range(6):
         moment = seconds * step / 5
-        parts.append(f'<text class="axis" x="{x(moment):.1f}" y="{_HEIGHT - 6}" text-anchor="middle">{moment:.0f} s</text>')
+        anchor = "end" if step == 5 else "middle"
+        parts.append(f'<text class="axis" x="{x(moment):.1f}" y="{_HEIGHT - 6}" text-anchor="{anchor}">{moment:.0f} s</text>')
     parts += [f'<line class="kill" x1="{x(kill):.1f}" x2="{x(kill):.1f}" y1="{_TOP}" y2="{_TOP + 6}"/>' for kill in marks.kills]
     for line in shown:
         path = " ".join(f"{x(moment):.1f},{y(value):.1f}" for moment, value in thinned(line.points))
