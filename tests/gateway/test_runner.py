@@ -1,8 +1,9 @@
 """The runner ends when it is told to, whatever a protocol library makes of a cancelled request."""
 
 import asyncio
+import sys
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -143,3 +144,43 @@ async def test_failures_are_counted_for_a_minute(edge: Journal, layout: Layout) 
     now += 1
     assert (runner.errors_last_minute(), runner.errors_total) == (0, failed)
     writer.stop()
+
+
+class Nowhere:
+    """In the writer's place: takes everything at once, so that batches follow each other without a pause."""
+
+    async def submit(self, *_: object, **__: object) -> None:
+        return None
+
+
+async def test_status_is_asked_from_other_threads_while_readings_come(layout: Layout) -> None:
+    """The reporter and the pages of /health and /metrics ask in threads of their own: one that fell over would report no more."""
+    config = SourceConfig(id="busy", type="simulated", tags=(TagConfig(path="P.T", time="gateway"),))
+    now = 0
+    runner = SourceRunner(config, Away(answers=False), cast("EdgeWriter", Nowhere()), layout, clock=lambda: now)
+    failed: list[Exception] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                runner.status()
+            except (RuntimeError, LookupError) as error:
+                failed.append(error)
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for asker in askers:
+            asker.start()
+        for _ in range(20_000):
+            now += times.SECOND // 100
+            await runner._take(ReadBatch([Reading("P.T", 1.0, 0, None, now)]))
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+        sys.setswitchinterval(interval)
+    assert failed == []
+    assert runner.status().readings_per_s == pytest.approx(100, rel=0.02)

@@ -85,7 +85,6 @@ def compare(
     steps: int,
     reader: Reader,
     dropped: Callable[[int], Iterable[tuple[int, int]]] = lambda _lane: (),
-    told: Callable[[int], None] = lambda _tags: None,
 ) -> Difference:
     """Compare a history with the first steps of a feed.
 
@@ -94,7 +93,6 @@ def compare(
         steps: how many steps the edge has taken in.
         reader: of the historian.
         dropped: ranges of positions given up, by lane.
-        told: called with the number of tags done so far.
     """
     found = Difference()
     ranges = {lane: sorted(dropped(lane)) for lane in {slot.partition for slot in feed.slots}}
@@ -108,7 +106,6 @@ def compare(
             names = ("lost", "doubled", "invented", "changed", "given up and stored")
             words = [f"{now - then} {name}" for now, then, name in zip(after, before, names, strict=True) if now != then]
             found.examples.append(f"{slot.path}: {', '.join(words)}")
-        told(tag + 1)
     return found
 
 

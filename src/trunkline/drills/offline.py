@@ -18,11 +18,11 @@ from trunkline.config.loading import Site
 from trunkline.drills.checking import Difference, compare, given_up
 from trunkline.drills.edge import acknowledged
 from trunkline.drills.plan import Folder, Plan
-from trunkline.drills.stage import Centre, DrillFailed, Edge, EdgeJournal, edge_journal
+from trunkline.drills.stage import Centre, DrillFailed, Edge, EdgeJournal
 from trunkline.drills.watch import Delays, LiveWatch, Sample, memory
 from trunkline.gateway.edge import DROPPED, FORWARDED, READ
 from trunkline.ledger.balance import Balance, unbalanced
-from trunkline.log.opening import layout_of, open_site_log
+from trunkline.log.opening import edge_journal, layout_of, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
 from trunkline.supervisor.wiring import conninfo, historian_reader, site_log
@@ -210,7 +210,7 @@ class Offline:
         """Run it. Raises DrillFailed when it cannot go on."""
         self._folder.cut()
         self._began = self._moved = self._told = time.monotonic()
-        journal = EdgeJournal(edge_journal(self._site, self._plan.gateway))
+        journal = EdgeJournal(edge_journal(self._site.data_dir, self._plan.gateway))
         edge = Edge(self._folder, journal, self._chance if self._power else None, lying=self._sabotage == "lying-disk")
         try:
             return self._run(edge, journal)

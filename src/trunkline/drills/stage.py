@@ -211,8 +211,3 @@ class Centre:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def edge_journal(site: Site, gateway: str) -> Path:
-    """Return the file of a gateway's edge journal."""
-    return site.data_dir / "edge" / gateway / "journal.db"

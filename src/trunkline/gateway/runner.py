@@ -160,6 +160,8 @@ class SourceRunner:
             self.last_reading = now
             self.readings_total += len(batch.readings)
             self._recent.append((now, len(batch.readings)))
+            while not now - _RATE_WINDOW <= self._recent[0][0] <= now:  # the clock may have been set back
+                self._recent.popleft()
         skew = self.conditioner.skew.skew
         if told := self._skew.look(skew):
             events.append(self._event(told.kind, told.text, skew_us=skew))
@@ -214,10 +216,9 @@ class SourceRunner:
         return sum(at > since for at in tuple(self._failed))
 
     def status(self) -> SourceStatus:
-        """Return the state as it is reported."""
-        now = self._clock()
-        while self._recent and self._recent[0][0] < now - _RATE_WINDOW:
-            self._recent.popleft()
+        """Return the state as it is reported. From any thread: what others change is copied in one step before it is looked at."""
+        since = self._clock() - _RATE_WINDOW
+        recent = sum(count for at, count in tuple(self._recent) if at >= since)
         return SourceStatus(
             id=self.id,
             type=self._config.type,
@@ -226,7 +227,7 @@ class SourceRunner:
             last_reading_us=self.last_reading,
             readings_total=self.readings_total,
             errors_total=self.errors_total,
-            readings_per_s=sum(count for _, count in self._recent) / (_RATE_WINDOW / times.SECOND),
+            readings_per_s=recent / (_RATE_WINDOW / times.SECOND),
             error=self.error,
             tags=self.conditioner.tags,
             stale_tags=self.conditioner.stale,
