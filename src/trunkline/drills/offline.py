@@ -252,7 +252,7 @@ class Offline:
         edge.start()
         due = list(self._kills_offline)
         began = time.monotonic()
-        while (read := self._look(edge, journal).read) < self._history:
+        while (read := self._look(edge, journal).read) < self._history and acknowledged(self._folder) < self._history:
             self._course.baseline = self._course.baseline or (journal.disk() if not read else 0)
             if due and read >= due[0]:
                 due = [one for one in due if one > read]
@@ -286,10 +286,14 @@ class Offline:
         self._wait(_AFTERWARDS, edge, journal, centre)
 
     def _drained(self, last: Sample, journal: EdgeJournal) -> bool:
-        """Return whether nothing waits but live readings. What a damaged journal has lost would be counted as waiting for ever."""
+        """Return whether nothing waits but live readings.
+
+        What a damaged journal has lost would be counted as waiting for ever, and so would what was forwarded before a lying disk forgot it.
+        """
         if last.gone >= self._history and last.waiting <= _STEPS_ON_THE_WAY * len(self._plan.tags):
             return True
-        return journal.damaged() and journal.waiting_records() <= _STEPS_ON_THE_WAY * self._layout.telemetry_partitions
+        uncertain = self._sabotage == "lying-disk" or journal.damaged()
+        return uncertain and journal.waiting_records() <= _STEPS_ON_THE_WAY * self._layout.telemetry_partitions
 
     def _shrink(self, edge: Edge, journal: EdgeJournal, centre: Centre) -> None:
         """Wait until the historian has everything, the edge has let its copies go, and the disk has its room back."""

@@ -132,6 +132,7 @@ class Edge:
             image = self._folder.path / "power"
             self.torn += cut_power(self._journal.path, image, self._power, self._journal.close, lying=self._lying)
         self.forgotten += max(0, acknowledged(self._folder) - self._journal.counts()[READ])
+        self._folder.acknowledged.unlink(missing_ok=True)  # counted: from here on, what the next start acknowledges
         self.start()
 
     def stop(self) -> None:
