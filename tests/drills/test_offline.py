@@ -31,7 +31,7 @@ gateways:
 
 def drill(*arguments: str, name: str = "offline") -> tuple[int, dict[str, Any], str]:
     command = [sys.executable, "-m", "trunkline.cli.entry", "drill", name, "--virtual", "--json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else {}, done.stderr
 
 

@@ -3,18 +3,21 @@
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import typer
 
 from trunkline.cli.output import emit, fail, people, plain
-from trunkline.config.loading import load
+from trunkline.config.loading import Site, load
 from trunkline.config.site import GatewayConfig, SiteConfig
-from trunkline.drills.offline import Offline
+from trunkline.drills.offline import Offline, PowerCut
 from trunkline.drills.plan import GATEWAY, Folder, PlannedTag, built_in_tags, document_of, gateway_of, make_plan, tags_of
+from trunkline.drills.rehearsal import Rehearsal
 from trunkline.drills.report import write_report
 from trunkline.drills.stage import DrillFailed
 from trunkline.model.errors import TrunklineError
@@ -27,8 +30,6 @@ app = typer.Typer(
 )
 
 _TERMINATED: Final = 128 + signal.SIGTERM
-#: Planted defects that the drill must notice; the second makes sense where power is cut.
-_SABOTAGE: Final = ("segment", "lying-disk")
 
 SiteFile = Annotated[Path | None, typer.Argument(help="site file whose gateway is rehearsed; without it a gateway with made-up tags")]
 Gateway = Annotated[str | None, typer.Option("--gateway", help="gateway of the site file, if it has several")]
@@ -61,8 +62,9 @@ def offline(
     as_json: AsJson = False,
 ) -> None:
     """Days without the site, with kills; then the backlog, live readings and two more cuts. Everything is compared at the end."""
-    subject = _Subject(file, gateway, tags)
-    _rehearse(subject, _Course(days, period, kills, seed, paced=not virtual, sabotage=sabotage), _Output(report, keep, as_json))
+    course = _Course(days, period, seed, paced=not virtual)
+    make = partial(Offline, tell=_tell, kills=kills, sabotage=sabotage)
+    _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
 
 
 @app.command("power-cut")
@@ -81,9 +83,9 @@ def power_cut(
     as_json: AsJson = False,
 ) -> None:
     """The same with power cuts: what was not synced to the disk is lost or torn. What was acknowledged must be there."""
-    subject = _Subject(file, gateway, tags)
-    course = _Course(days, period, cuts, seed, paced=not virtual, power=True, sabotage=sabotage)
-    _rehearse(subject, course, _Output(report, keep, as_json))
+    course = _Course(days, period, seed, paced=not virtual)
+    make = partial(PowerCut, tell=_tell, kills=cuts, sabotage=sabotage)
+    _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
 
 
 class _Subject(NamedTuple):
@@ -104,15 +106,12 @@ class _Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class _Course:
-    """What happens."""
+    """How long, how often, from which seed."""
 
     days: float
     period: float
-    kills: int
     seed: int
     paced: bool
-    power: bool = False
-    sabotage: str | None = None
 
 
 class _Output(NamedTuple):
@@ -123,11 +122,8 @@ class _Output(NamedTuple):
     as_json: bool
 
 
-def _rehearse(subject: _Subject, course: _Course, output: _Output) -> None:
+def _rehearse(subject: _Subject, course: _Course, output: _Output, make: Callable[[Site, Folder], Rehearsal]) -> None:
     logs.configure(as_json=False)
-    possible = _SABOTAGE if course.power else _SABOTAGE[:1]
-    if course.sabotage not in {None, *possible}:
-        fail(f"--sabotage {course.sabotage} is not known here: it can be {' or '.join(possible)}", 2)
     if output.keep is not None and output.keep.exists() and any(output.keep.iterdir()):
         fail(f"{output.keep} is not empty: name a new folder", 2)
     people.print(f"drill, seed {course.seed}", style="bold")
@@ -139,8 +135,7 @@ def _rehearse(subject: _Subject, course: _Course, output: _Output) -> None:
         with place as name:
             folder = Folder(Path(name).absolute())
             site = folder.write(plan, document_of(section, planned, config))
-            drill = Offline(site, folder, course.kills, _tell, power=course.power, sabotage=course.sabotage)
-            outcome = drill.run()
+            outcome = make(site, folder).run()
     except (TrunklineError, DrillFailed) as error:
         fail(str(error), 2)
     document = outcome.document()

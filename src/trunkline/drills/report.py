@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from trunkline import __version__
-from trunkline.drills.offline import Course, Outcome
+from trunkline.drills.course import Course
+from trunkline.drills.outcome import Figure, Outcome
 from trunkline.drills.pictures import Line, Marks, picture, short
 from trunkline.model import times
 
@@ -56,7 +57,7 @@ def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
             f"Every reading that the gateway took in is accounted for: {facts['stored']:,} stored, {facts['dropped']:,} given up on record."
         )
     else:
-        words = "Readings are missing, doubled or changed, or the ledger does not balance."
+        words = "Not every promise was kept: what does not agree is listed below."
     return (
         f"<h1>Drill: {outcome.name}</h1><p{'' if outcome.passed else ' class=failed'}>{words}</p>"
         f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {facts["days"]:g} d '
@@ -67,25 +68,28 @@ def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
 
 def _figures(outcome: Outcome, facts: dict[str, Any]) -> str:
     disk = facts["disk_mb"]
-    rows = [
-        ("taken in and acknowledged", f"{facts['acknowledged']:,}", f"{facts['live_readings']:,} of them live, beside the backlog"),
-        ("stored", f"{facts['stored']:,}", ""),
-        ("lost · doubled · changed", f"{facts['lost']:,} · {facts['doubled']:,} · {facts['changed']:,}", "readings compared one by one"),
-        ("given up on record", f"{facts['dropped']:,}", "by the buffer's limits; each range is an event"),
-        ("refused by validation", f"{facts['rejected']:,}", ""),
-        ("ledger", "balanced" if facts["ledger_balanced"] else "not balanced", ""),
-        (
+    lines = [
+        Figure("taken in and acknowledged", f"{facts['acknowledged']:,}", f"{facts['live_readings']:,} of them live, beside the backlog"),
+        Figure("stored", f"{facts['stored']:,}"),
+        Figure("lost · doubled · changed", f"{facts['lost']:,} · {facts['doubled']:,} · {facts['changed']:,}", "compared one by one"),
+        Figure("given up on record", f"{facts['dropped']:,}", "by the buffer's limits; each range is an event"),
+        Figure("refused by validation", f"{facts['rejected']:,}"),
+        Figure("ledger", "balanced" if facts["ledger_balanced"] else "not balanced"),
+        Figure(
             "kills · cuts",
             f"{facts['kills']} · {facts['cuts']}",
-            f"{'power cuts' if outcome.power else 'SIGKILL'} of the gateway; cuts of the link while it caught up",
+            "of the gateway; cuts of the link",
         ),
-        ("taking in", _rate(facts["feed_rate"]), "durable before it is acknowledged, starts after kills included"),
-        ("catching up", _rate(facts["drain_rate"]), f"{facts['drain_of_peak'] or 0:.0%} of its best rate over three seconds"),
-        ("live readings, 99th percentile", _seconds(facts["live_p99_s"]), "from reading to the site log, while catching up"),
-        ("memory at most", f"{facts['memory_mb']:,.0f} MB", "of the gateway"),
-        ("disk before · at most · after", f"{disk['before']:g} · {disk['most']:g} · {disk['after'] or 0:g} MB", "of the edge journal"),
+        Figure("taking in", _rate(facts["feed_rate"]), "durable before it is acknowledged, starts after kills included"),
+        Figure("catching up", _rate(facts["drain_rate"]), f"{facts['drain_of_peak'] or 0:.0%} of its best rate over three seconds"),
+        Figure("live readings, 99th percentile", _seconds(facts["live_p99_s"]), "until they are in the site log"),
+        Figure("memory at most", f"{facts['memory_mb']:,.0f} MB", "of the gateway"),
+        Figure(
+            "disk before · at most · after", f"{disk['before']:g} · {disk['most']:g} · {disk['after'] or 0:g} MB", "of the edge journal"
+        ),
+        *outcome.own.figures,
     ]
-    cells = "".join(f'<tr><td>{name}</td><td>{value}</td><td class="dim">{words}</td></tr>' for name, value, words in rows)
+    cells = "".join(f'<tr><td>{name}</td><td>{value}</td><td class="dim">{words}</td></tr>' for name, value, words in lines)
     return f"<section><table>{cells}</table></section>"
 
 
