@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+
+#: A drill gives up by itself once nothing moves.
+pytestmark = pytest.mark.timeout(310)
 
 SITE = """\
 site: rig
