@@ -238,6 +238,7 @@ def test_status_tells_what_gateways_report(client: httpx.Client) -> None:
     status = get(client, "/status")
     assert status["roles"] == []
     (gateway,) = status["gateways"]
-    assert gateway.keys() == {"gateway", "at_us", "sources", "buffer", "link"}
+    assert gateway.keys() == {"gateway", "at_us", "sources", "buffer", "link", "problems"}
     assert gateway["sources"][0]["state"] == "connected"
     assert gateway["buffer"]["max_bytes"] == 10**10
+    assert gateway["problems"] == []

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from trunkline.gateway.forecast import buffer_problems
 from trunkline.ledger.status import GatewayStatus
 
 _log = logging.getLogger(__name__)
@@ -38,9 +39,10 @@ class Board:
             self._gateways[status.gateway] = status
 
     def gateways(self) -> list[dict[str, Any]]:
-        """Return the newest report of each gateway, by name."""
+        """Return the newest report of each gateway, by name, with what there is to warn of."""
         return [
             {name: value for name, value in msgspec.to_builtins(status).items() if name not in _PRIVATE}
+            | {"problems": buffer_problems(status.buffer, status.at_us)}
             for _, status in sorted(self._gateways.items())
         ]
 

@@ -83,9 +83,13 @@ class BufferInfo(BaseModel):
     """Store and forward at the edge."""
 
     waiting: int = Field(description="records not forwarded yet")
-    bytes: int
+    bytes: int = Field(description="room in use by everything but alarms, commands and notices")
     oldest_waiting_us: int | None
-    max_bytes: int
+    max_bytes: int = Field(description="what the journal may take on its disk")
+    reserved_bytes: int = Field(0, description="part of it that only alarms, commands and notices may use")
+    disk_bytes: int = Field(0, description="what its files take on the disk")
+    full_in_s: float | None = Field(None, description="until the oldest telemetry is given up at this rate; null when it does not grow")
+    disk_full: bool = Field(False, description="whether the disk itself was full at the last attempt")
 
 
 class LinkInfo(BaseModel):
@@ -107,6 +111,7 @@ class GatewayInfo(BaseModel):
     sources: list[SourceInfo]
     buffer: BufferInfo
     link: LinkInfo
+    problems: list[str] = Field(description="what there is to warn of, in sentences (PD-31)")
 
 
 class KafkaTopicInfo(BaseModel):

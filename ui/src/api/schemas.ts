@@ -12,8 +12,15 @@ export interface components {
         };
         BufferInfo: {
             bytes: number;
+            /** @default 0 */
+            disk_bytes: number;
+            /** @default false */
+            disk_full: boolean;
+            full_in_s?: number | null;
             max_bytes: number;
             oldest_waiting_us: number | null;
+            /** @default 0 */
+            reserved_bytes: number;
             waiting: number;
         };
         Chart: {
@@ -81,6 +88,7 @@ export interface components {
             buffer: components["schemas"]["BufferInfo"];
             gateway: string;
             link: components["schemas"]["LinkInfo"];
+            problems: string[];
             sources: components["schemas"]["SourceInfo"][];
         };
         HealthInfo: {

@@ -7,7 +7,7 @@ function source(id: string, state: SourceStatus['state'], stale_tags = 0): Sourc
 }
 
 const gateway = (sources: SourceStatus[]): GatewayStatus => ({
-  gateway: 'GW', at_us: 0, sources, buffer: { waiting: 0, bytes: 0, oldest_waiting_us: null, max_bytes: 1 }, link: { state: 'up', since_us: 0, error: null, append_ms: [] },
+  gateway: 'GW', at_us: 0, sources, buffer: { waiting: 0, bytes: 0, oldest_waiting_us: null, max_bytes: 1, reserved_bytes: 0, disk_bytes: 0, full_in_s: null, disk_full: false }, link: { state: 'up', since_us: 0, error: null, append_ms: [] }, problems: [],
 });
 
 describe('the overview', () => {
