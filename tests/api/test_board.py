@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import msgspec
-
 from tests.api import known
+
 from trunkline.api.board import Board
 
 
