@@ -44,7 +44,7 @@ LOG: Final = LogConfig()
 
 COUNT: Final = "SELECT count(*) FROM historian.unpacked"
 COUNT_EQUAL: Final = """
-    SELECT count(*) FROM historian.narrow n JOIN historian.name USING (series_id) JOIN historian.series s USING (tag)
+    SELECT count(*) FROM historian.bench_narrow n JOIN historian.name USING (series_id) JOIN historian.series s USING (tag)
     JOIN historian.unpacked u ON u.series_id = s.id AND u.t = n.ts AND u.number = n.value AND u.q = n.quality
 """
 
@@ -184,7 +184,7 @@ def ours(server: EmbeddedServer, load: Load) -> Work:
 
 def copy_rows(server: EmbeddedServer, load: Load) -> None:
     """Copy the CSV with psql."""
-    command = [str(server.binaries / "psql"), server.conninfo, "-q", "-c", f"\\copy historian.narrow FROM '{load.csv}' CSV"]
+    command = [str(server.binaries / "psql"), server.conninfo, "-q", "-c", f"\\copy historian.bench_narrow FROM '{load.csv}' CSV"]
     subprocess.run(command, check=True)
 
 
@@ -211,7 +211,7 @@ def compare(server: EmbeddedServer, load: Load) -> None:
                 copy.write_row(row)
     copy_rows(server, load)
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute("ANALYZE historian.narrow")
+        connection.execute("ANALYZE historian.bench_narrow")
         equal = connection.execute(COUNT_EQUAL).fetchone()
     if equal != (READINGS,):
         raise RuntimeError(f"{equal} of {READINGS} readings are the same in both tables")

@@ -156,6 +156,15 @@ def test_the_first_reading_does_not_wait_and_the_last_is_stored_at_the_end(log: 
         assert len(reader.raw("A", START, START + times.HOUR)) == 3
 
 
+def test_a_flush_holds_as_many_readings_as_configured_however_many_are_in_a_record(log: Journal, conninfo: str) -> None:
+    """Memory goes by readings: a backlog of large blocks does not come all at once."""
+    edge = Edge()
+    log.append(TOPIC, [clean(edge, [*ramp("A", 500, start=START + block * times.SECOND * 500)]) for block in range(60)])
+    with running(log, conninfo, flush_readings=1000) as status:
+        eventually(lambda: status.stored == 30_000)
+    assert status.flushes > 20
+
+
 def test_out_of_connections_is_waited_for(log: Journal, conninfo: str) -> None:
     """Issue 3, faults: PostgreSQL out of connections loses nothing, and memory stays bounded because nothing is polled meanwhile."""
     edge = Edge()

@@ -34,6 +34,8 @@ _LINGER: Final = 0.1
 #: Values held in memory before a flush, whatever the configuration says.
 _MAX_BYTES: Final = 64_000_000
 _MAX_RECORDS: Final = 20_000
+#: Readings that a record is thought to hold before the first has been seen.
+_GUESS: Final = 100.0
 _BACKOFF: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _COMPACT_EVERY: Final = 15.0
 _RETIRE_EVERY: Final = 3600.0
@@ -164,6 +166,7 @@ class _Loop:
         self._under_way: tuple[Positions, Future[Outcome | None]] | None = None
         self._due = 0.0
         self._last_flush = 0.0
+        self._per_record = _GUESS
 
     def run(self) -> None:
         """Poll and flush until stopped; what is in memory at the end is stored if PostgreSQL is there."""
@@ -202,14 +205,25 @@ class _Loop:
 
     def _gather(self) -> None:
         until_due = self._due - time.monotonic() if self._gathering.positions else self._config.flush_seconds
-        batch = self._consumer.poll(_MAX_RECORDS, max(0.0, min(until_due, 0.2)))
+        batch = self._consumer.poll(self._wanted(), max(0.0, min(until_due, 0.2)))
         if not batch:
             return
+        before = self._gathering.readings
         if not self._gathering.positions:
             # quick after silence; under steady load as seldom as allowed, for longer runs
             self._due = max(time.monotonic() + _LINGER, self._last_flush + self._config.flush_seconds)
         self._gathering.add(batch)
         self._status.waiting = self._gathering.readings
+        if batch.records:
+            self._per_record = max(1.0, (self._gathering.readings - before) / len(batch.records))
+
+    def _wanted(self) -> int:
+        """Return how many records fill the flush, if they hold as many readings as those before.
+
+        A record is one reading or a block of thousands: without this a poll could bring ten times what a flush should hold.
+        """
+        left = self._config.flush_readings - self._gathering.readings
+        return max(1, min(_MAX_RECORDS, round(left / self._per_record)))
 
     def _is_due(self) -> bool:
         gathered = self._gathering
