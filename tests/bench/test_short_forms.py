@@ -1,4 +1,4 @@
-"""Benches in their short form: each runs to its end and measures what it says. Goals are for an idle machine, so a missed one is no failure here."""
+"""Benches in their short form run to their end. A missed goal is no failure here: goals are for an idle machine."""
 
 import json
 import subprocess
