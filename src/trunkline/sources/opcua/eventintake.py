@@ -33,7 +33,8 @@ class Place:
         where: its place in the site file, for errors.
         handle: client handle of its monitored item.
         types: the event types to take, with their subtypes; empty: all.
-        fields: what the server sends of each event, in order; empty while it is not monitored.
+        fields: what the server was asked to send of each event, in order.
+        monitored: whether the server took its monitored item.
         confirmed: conditions seen since a refresh began; None outside of one.
         overflows, told: overflows since they were told last, and when that was.
     """
@@ -43,6 +44,7 @@ class Place:
     handle: int
     types: frozenset[ua.NodeId] = frozenset()
     fields: Sequence[Field] = ()
+    monitored: bool = False
     confirmed: set[str] | None = None
     overflows: int = 0
     told: int = -OVERFLOW_EVENT_EVERY

@@ -11,7 +11,7 @@ from trunkline.sources.opcua.addresses import NodeAddress, UnknownNamespace
 from trunkline.sources.opcua.config import OpcUaConfig
 from trunkline.sources.opcua.delivery import Counters
 from trunkline.sources.opcua.eventbook import Entry, EventBook
-from trunkline.sources.opcua.eventfilter import ALL_FIELDS, BASE_FIELDS, FILTER_REFUSED, Field, event_filter
+from trunkline.sources.opcua.eventfilter import ALL_FIELDS, BASE_FIELDS, FILTER_REFUSED, event_filter
 from trunkline.sources.opcua.eventintake import Intake, Place
 from trunkline.sources.opcua.eventmapping import EventMapper
 from trunkline.sources.opcua.eventtypes import EventTypes, load_event_types
@@ -66,13 +66,13 @@ class Notifiers:
     async def retry(self) -> None:
         """Try the notifiers that are not monitored. Raises SourceUnavailable."""
         async with self._one_at_a_time:
-            waiting = [place for place in self._places.values() if not place.fields]
+            waiting = [place for place in self._places.values() if not place.monitored]
             if not waiting:
                 return
             await self._learn()
             await self._monitor(waiting)
-            self._counters.notifiers_refused = sum(not place.fields for place in waiting)
-            if any(place.fields for place in waiting):
+            self._counters.notifiers_refused = sum(not place.monitored for place in waiting)
+            if any(place.monitored for place in waiting):
                 self._intake.refresh_due.set()
 
     async def keep_refreshed(self) -> None:
@@ -129,10 +129,12 @@ class Notifiers:
         rich = ALL_FIELDS if len(ALL_FIELDS) <= self._session.limits.select_clauses else BASE_FIELDS
         for fields, choosing in ((rich, True), (rich, False), (BASE_FIELDS, False)):
             again: list[tuple[Place, ua.NodeId]] = []
-            statuses = await self._create_items([self._item(*one, fields, choosing=choosing) for one in some])
+            for place, _ in some:
+                place.fields = fields  # before the server answers: the first event may be as quick as its answer
+            statuses = await self._create_items([self._item(place, node, choosing=choosing) for place, node in some])
             for (place, node), status in zip(some, statuses, strict=True):
                 if not is_bad(status):
-                    place.fields = fields
+                    place.monitored = True
                     self._book.told.discard(place.where)
                 elif status in FILTER_REFUSED and (choosing or fields is not BASE_FIELDS):
                     again.append((place, node))
@@ -156,7 +158,7 @@ class Notifiers:
             raise self._session.fail(f"the server gave {len(results)} results for {len(items)} notifiers")
         return [result.StatusCode.value for result in results]
 
-    def _item(self, place: Place, node: ua.NodeId, fields: Sequence[Field], *, choosing: bool) -> ua.MonitoredItemCreateRequest:
+    def _item(self, place: Place, node: ua.NodeId, *, choosing: bool) -> ua.MonitoredItemCreateRequest:
         request = ua.MonitoredItemCreateRequest()
         request.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.EventNotifier)
         request.MonitoringMode = ua.MonitoringMode.Reporting
@@ -166,12 +168,12 @@ class Notifiers:
         wanted.QueueSize = place.config.queue_size
         wanted.DiscardOldest = True
         few = len(place.types) <= self._session.limits.where_operands
-        wanted.Filter = event_filter(fields, place.types if choosing and few else ())
+        wanted.Filter = event_filter(place.fields, place.types if choosing and few else ())
         return request
 
     async def _refresh(self) -> None:
         """Call ConditionRefresh. A server without conditions refuses it: told once, and nothing else is wrong."""
-        if not any(place.fields for place in self._places.values()):
+        if not any(place.monitored for place in self._places.values()):
             return
         call = ua.CallMethodRequest()
         call.ObjectId = node_id(ObjectIds.ConditionType)
