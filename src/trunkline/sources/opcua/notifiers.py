@@ -69,8 +69,12 @@ class Notifiers:
             waiting = [place for place in self._places.values() if not place.monitored]
             if not waiting:
                 return
-            await self._learn()
-            await self._monitor(waiting)
+            try:
+                await self._learn()
+                await self._monitor(waiting)
+            except UaStatusCodeError as error:  # readings go on whatever the server makes of its events
+                why = f"source {self._config.id}, events: the server refuses to be asked about them: {status_name(error.code)}"
+                self._tell_once("events", "NOTIFIER_REFUSED", f"{why}; they are not heard, it is tried again")
             self._counters.notifiers_refused = sum(not place.monitored for place in waiting)
             if any(place.monitored for place in waiting):
                 self._intake.refresh_due.set()

@@ -25,6 +25,8 @@ _TYPES: dict[str, type[UaEvent]] = {
     "AlarmCondition": event_objects.AlarmCondition,
     "ExclusiveLevelAlarm": event_objects.ExclusiveLevelAlarm,
     "EventQueueOverflow": event_objects.EventQueueOverflowEvent,
+    "RefreshStart": event_objects.RefreshStartEvent,
+    "RefreshEnd": event_objects.RefreshEndEvent,
     "RefreshRequired": event_objects.RefreshRequiredEvent,
 }
 
@@ -53,6 +55,15 @@ class Desk:
         assert self._device.server is not None
         return self._device.run(self._device.server.create_custom_event_type(2, name, above)).nodeid
 
+    def keep(self, name: str, **fields: Any) -> None:
+        """Let the next refresh bring this state of an alarm, without sending it now."""
+
+        async def keep() -> None:
+            event = await self._event("AlarmCondition", None, {"NodeId": node_id(name, 2), "ConditionName": name, "Retain": True, **fields})
+            self._service._conditions[event.NodeId] = event
+
+        self._device.run(keep())
+
     def send(self, kind: str | ua.NodeId = "BaseEvent", notifier: ua.NodeId | None = None, **fields: Any) -> bytes:
         """Send an event of a type; return its EventId. Fields of states are written with '__' for '/'."""
         return self._device.run(self._send(kind, notifier, fields))
@@ -76,6 +87,11 @@ class Desk:
         return f"ns=2;s={name}"
 
     async def _send(self, kind: str | ua.NodeId, notifier: ua.NodeId | None, fields: dict[str, Any]) -> bytes:
+        event = await self._event(kind, notifier, fields)
+        await self._service.trigger_event(event)
+        return bytes(event.EventId or b"")
+
+    async def _event(self, kind: str | ua.NodeId, notifier: ua.NodeId | None, fields: dict[str, Any]) -> Any:
         assert self._device.server is not None
         event: Any
         if isinstance(kind, str):
@@ -91,5 +107,4 @@ class Desk:
             event.add_property("NodeId", None, ua.VariantType.NodeId)
         for name, value in fields.items():
             setattr(event, name.replace("__", "/"), value)
-        await self._service.trigger_event(event)
-        return bytes(event.EventId or b"")
+        return event

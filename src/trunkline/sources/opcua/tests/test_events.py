@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from asyncua import ua
 from asyncua.common import event_objects
+from asyncua.server.internal_session import InternalSession
 from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemService
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import BadTooManyOperations
 
 from trunkline.model import times
 from trunkline.model.errors import SourceUnavailable
@@ -20,10 +23,10 @@ from trunkline.sources.opcua import monitoring, notifiers
 from trunkline.sources.opcua.monitoring import Subscription
 from trunkline.sources.opcua.source import OpcUaSource
 from trunkline.sources.opcua.stack import AttributeIds, node_id
-from trunkline.sources.opcua.tests.desk import Desk
+from trunkline.sources.opcua.tests.desk import WHEN, Desk
 from trunkline.sources.opcua.tests.proxy import Proxy
 from trunkline.sources.opcua.tests.server import DeviceServer
-from trunkline.sources.opcua.tests.support import WAIT, Connected, events_until, heard, settings, tag
+from trunkline.sources.opcua.tests.support import WAIT, Connected, events_until, first_of, heard, settings, tag
 from trunkline.sources.port import ReadBatch
 
 SERVER = node_id(ObjectIds.Server)
@@ -328,6 +331,40 @@ async def test_a_required_refresh_is_asked_for(
         assert texts(await events_until(source, bool)) == ["only"]
 
 
+async def test_a_refresh_may_repeat_an_older_state(
+    device: DeviceServer, desk: Desk, connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part 9, 5.5.7: a state in a refresh that is older than one heard already is told, and does not become the present one."""
+    monkeypatch.setattr(notifiers, "REFRESH_EVERY_SECONDS", 0.05)
+    async with connected(settings(device.endpoint, [], events=[{}])) as source:
+        await heard(source)
+        desk.alarm("Door", active=True, acked=True, Time=WHEN + timedelta(seconds=2))
+        found = await events_until(source, bool)
+        desk.keep("Door", ActiveState__Id=True, AckedState__Id=False, Time=WHEN + timedelta(seconds=1))
+        desk.send("RefreshRequired")
+        await refreshed(source, 2)
+        desk.alarm("Door", active=False, retain=False, Time=WHEN + timedelta(seconds=3))
+        found += await events_until(source, lambda events: len(events) == 2)
+    assert [(event.before, event.after) for event in found] == [(None, "ACKNOWLEDGED"), (None, "ACTIVE"), ("ACKNOWLEDGED", "CLEARED")]
+
+
+async def test_an_overflow_spoils_a_refresh(device: DeviceServer, desk: Desk, connected: Connected) -> None:
+    """What an incomplete refresh does not bring has not ended; only a complete one tells."""
+    async with connected(settings(device.endpoint, [], events=[{}])) as source:
+        await heard(source)
+        desk.alarm("Active", active=True)
+        await events_until(source, bool)
+        desk.clear()
+        for kind in ("RefreshStart", "EventQueueOverflow", "RefreshEnd", "RefreshEnd", "BaseEvent"):
+            desk.send(kind)
+        spoilt = await events_until(source, lambda events: bool(events) and events[-1].type == "BASE_EVENT")
+        for kind in ("RefreshStart", "RefreshEnd"):
+            desk.send(kind)
+        (ended,) = await events_until(source, bool)
+    assert {event.type for event in spoilt} == {"EVENT_QUEUE_OVERFLOW", "BASE_EVENT"}
+    assert (ended.before, ended.after) == ("ACTIVE", "CLEARED")
+
+
 async def test_overflow_of_the_servers_event_queue_is_told(
     device: DeviceServer, desk: Desk, connected: Connected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +442,52 @@ async def test_notifiers_that_cannot_be_heard(
     assert "source opc, events[2].notifier: the server has no namespace 'http://no.example/'" in reasons
     assert f"source opc, events[4].notifier: {node} sends no events" in reasons
     assert "source opc, events[5].types[0]: the server has no event type ns=2;i=9" in reasons
+
+
+async def test_a_server_that_refuses_to_be_asked_about_events(
+    device: DeviceServer, desk: Desk, connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session and its readings go on; it is told once and tried again."""
+    monkeypatch.setattr(monitoring, "RETRY_REFUSED_SECONDS", 0.1)
+    read = InternalSession.read
+    asked = 0
+
+    async def picky(self: InternalSession, params: ua.ReadParameters) -> list[ua.DataValue]:
+        nonlocal asked
+        asked += any(one.AttributeId == AttributeIds.EventNotifier for one in params.NodesToRead)
+        if any(one.AttributeId == AttributeIds.EventNotifier for one in params.NodesToRead) and asked < 4:
+            raise BadTooManyOperations
+        return await read(self, params)
+
+    monkeypatch.setattr(InternalSession, "read", picky)
+    node = device.add("Beside refusal", 1.0)
+    async with connected(settings(device.endpoint, [tag("P.A", node)], events=[{}], watchdog_interval=1000.0)) as source:
+        await first_of(source, "P.A")
+        (event,) = await events_until(source, bool)
+        await heard(source)
+        desk.send(Message=ua.LocalizedText("heard"))
+        assert texts(await events_until(source, bool)) == ["heard"]
+    assert event.type == "NOTIFIER_REFUSED"
+    assert "source opc, events: the server refuses to be asked about them: BadTooManyOperations" in event.text
+
+
+async def test_a_server_that_hides_its_types(connected: Connected) -> None:
+    """Without a view of its types, events are taken all the same, and `types` means exactly those named."""
+    device = await asyncio.to_thread(DeviceServer(refused="browse").start)
+    try:
+        desk = Desk(device)
+        async with connected(settings(device.endpoint, [], events=[{"types": ["i=2041", "i=2915"]}])) as source:
+            await heard(source)
+            desk.send("ExclusiveLevelAlarm", Message=ua.LocalizedText("left out"))
+            desk.send(Message=ua.LocalizedText("taken"))
+            desk.alarm("Alarm", active=True)
+            found = await events_until(source, lambda events: len(events) == 2)
+    finally:
+        await asyncio.to_thread(device.stop)
+    assert [(event.type, event.text, event.attributes["event_type"]) for event in found] == [
+        ("BASE_EVENT", "taken", "i=2041"),
+        ("OPCUA_EVENT", "Alarm", "i=2915"),
+    ]
 
 
 async def test_types_with_their_subtypes(device: DeviceServer, desk: Desk, connected: Connected) -> None:
