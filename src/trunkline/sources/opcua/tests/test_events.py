@@ -265,9 +265,13 @@ async def test_what_was_not_durable_comes_first_after_a_reconnect(
         await proxy.plug()
         await source.connect()
         await refreshed(source, 2)
-        desk.send(Message=ua.LocalizedText("newest"))
-        found = await events_until(source, last_is("newest"))
-    assert texts(found) == ["plain", "Alarm", "newest"]
+        desk.alarm("Alarm", active=False, retain=False)
+        found = await events_until(source, lambda events: len(events) == 3)
+    assert [(event.text, event.before, event.after) for event in found] == [
+        ("plain", None, None),
+        ("Alarm", None, "ACTIVE"),
+        ("Alarm", "ACTIVE", "CLEARED"),
+    ]
     assert found[:2] == [*refused.events, *newer.events]
 
 
