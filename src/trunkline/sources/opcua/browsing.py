@@ -13,7 +13,7 @@ from trunkline.sources.opcua.stack import AttributeIds, ObjectIds, node_id
 from trunkline.sources.opcua.values import kind_of
 from trunkline.sources.port import BrowseNode
 
-_SHOWN = ua.NodeClass.Object | ua.NodeClass.Variable
+_SHOWN = int(ua.NodeClass.Object | ua.NodeClass.Variable)
 
 
 async def browse(session: Session, at: str) -> list[BrowseNode]:
@@ -28,17 +28,17 @@ async def browse(session: Session, at: str) -> list[BrowseNode]:
         start = node_id(top.identifier, top.index(session.namespaces))
     except (ValueError, UnknownNamespace) as error:
         raise SourceMisconfigured(str(error)) from error
-    (children,) = await _children(session, [start], ObjectIds.HierarchicalReferences)
+    (children,) = await children_of(session, [start], ObjectIds.HierarchicalReferences)
     if children is None:
         raise SourceMisconfigured(f"the server cannot browse {at!r}")
-    unique = {_address(child.NodeId, session.namespaces): child for child in children if _is_here(child.NodeId)}
+    unique = {address_of(child.NodeId, session.namespaces): child for child in children if is_here(child.NodeId)}
     variables = {
         address: node_id(address.identifier, address.index(session.namespaces))
         for address, child in unique.items()
         if child.NodeClass == ua.NodeClass.Variable
     }
     kinds = dict(zip(variables, await _kinds(session, list(variables.values())), strict=True))
-    below = dict(zip(variables, await _children(session, list(variables.values()), ObjectIds.HasComponent), strict=True))
+    below = dict(zip(variables, await children_of(session, list(variables.values()), ObjectIds.HasComponent), strict=True))
     return [
         BrowseNode(
             address=str(address),
@@ -50,24 +50,31 @@ async def browse(session: Session, at: str) -> list[BrowseNode]:
     ]
 
 
-async def _children(session: Session, nodes: Sequence[ua.NodeId], reference: int) -> list[list[ua.ReferenceDescription] | None]:
-    """Return the forward references of each node; None where the server refuses it."""
+async def children_of(
+    session: Session, nodes: Sequence[ua.NodeId], reference: int, classes: int = _SHOWN
+) -> list[list[ua.ReferenceDescription] | None]:
+    """Return the forward references of each node to nodes of some classes; None where the server refuses it.
+
+    Raises:
+        UaStatusCodeError: the server refuses to be browsed.
+        SourceUnavailable: the session is lost.
+    """
     found: list[list[ua.ReferenceDescription] | None] = []
     for some in batches(nodes, session.limits.browse):
         request = ua.BrowseRequest()
-        request.Parameters.NodesToBrowse = [_description(node, reference) for node in some]
+        request.Parameters.NodesToBrowse = [_description(node, reference, classes) for node in some]
         results = (await session.request(request, ua.BrowseResponse)).Results
         found.extend([None if is_bad(result.StatusCode.value) else await _all_pages(session, result) for result in results])
     return found
 
 
-def _description(node: ua.NodeId, reference: int) -> ua.BrowseDescription:
+def _description(node: ua.NodeId, reference: int, classes: int) -> ua.BrowseDescription:
     return ua.BrowseDescription(
         NodeId=node,
         BrowseDirection=ua.BrowseDirection.Forward,
         ReferenceTypeId=node_id(reference),
         IncludeSubtypes=True,
-        NodeClassMask=int(_SHOWN),
+        NodeClassMask=classes,
         ResultMask=int(ua.BrowseResultMask.All),
     )
 
@@ -98,12 +105,13 @@ async def _kinds(session: Session, variables: Sequence[ua.NodeId]) -> list[str]:
     return kinds
 
 
-def _is_here(node: ua.NodeId) -> bool:
+def is_here(node: ua.NodeId) -> bool:
     """A reference may lead to another server (Part 4, 7.16)."""
     return not getattr(node, "ServerIndex", 0)
 
 
-def _address(node: ua.NodeId, namespaces: Sequence[str]) -> NodeAddress:
+def address_of(node: ua.NodeId, namespaces: Sequence[str]) -> NodeAddress:
+    """Return a NodeId as it is written into a site file: by namespace URI where the server has one."""
     index = int(node.NamespaceIndex)
     uri = getattr(node, "NamespaceUri", None) or (namespaces[index] if 0 < index < len(namespaces) else None)
     return NodeAddress(uri or index, node.Identifier)

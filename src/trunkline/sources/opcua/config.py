@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trunkline.config.tags import Deadband, Model, Seconds, SourceConfig, TagConfig
+from trunkline.config.tags import Deadband, Model, Path, Seconds, SourceConfig, TagConfig
+from trunkline.model.events import AlarmSeverity
 from trunkline.sources.opcua.addresses import NodeAddress
 
 DEFAULT_PORT = 4840
@@ -45,6 +46,8 @@ def normalise_fingerprint(text: str) -> str | None:
 
 
 SecretReference = Annotated[str, AfterValidator(_check_secret)]
+NodeText = Annotated[str, AfterValidator(_check_node)]
+EventSeverity = Annotated[int, Field(ge=1, le=1000)]
 
 
 class SecurityConfig(Model):
@@ -79,7 +82,7 @@ class SecurityConfig(Model):
 class OpcUaTag(TagConfig):
     """One variable of the server."""
 
-    node: Annotated[str, AfterValidator(_check_node)] = Field(
+    node: NodeText = Field(
         description="NodeId: nsu=<namespace URI>;s=<identifier>, or ns=<index>; i=, s=, g= and b= identifiers",
         examples=["nsu=http://plant.example/pumps;s=P101.Flow"],
     )
@@ -87,6 +90,57 @@ class OpcUaTag(TagConfig):
     server_deadband: Deadband | None = Field(
         None, description="deadband that the server applies before sending; percent is of the variable's EURange; only when subscribed"
     )
+
+
+class EventAsset(Model):
+    """The asset that events of one source on the server belong to; give its `name` or its `node`."""
+
+    name: str = Field("", max_length=256, description="SourceName of the events", examples=["P101"])
+    node: NodeText | None = Field(
+        None, description="NodeId that the events have as SourceNode", examples=["nsu=http://plant.example/;s=P101"]
+    )
+    asset: Path = Field(description="asset path, for example PLANT01.AREA02.UNIT_05")
+
+    @model_validator(mode="after")
+    def _one(self) -> "EventAsset":
+        if bool(self.name) == bool(self.node):
+            raise ValueError("give either 'name' (SourceName) or 'node' (SourceNode)")
+        return self
+
+
+class NotifierConfig(Model):
+    """Events, alarms and conditions of one notifier (OPC UA Part 3, 4.7; Part 9)."""
+
+    notifier: NodeText = Field("i=2253", description="NodeId of an object that sends events; i=2253 is the Server object, which sends all")
+    severity_from: EventSeverity = Field(
+        1, description="events below this OPC UA severity are left out; the end of an alarm is told whatever its severity"
+    )
+    types: tuple[NodeText, ...] = Field((), description="NodeIds of event types to take, each with its subtypes; empty: all")
+    asset: Path | None = Field(None, description="asset of events that neither a tag nor 'assets' places")
+    assets: tuple[EventAsset, ...] = Field((), description="assets by the source of the event")
+    queue_size: int = Field(1000, ge=1, le=100_000, description="events that the server keeps between two publishes")
+
+
+class SeverityBands(Model):
+    """Lowest OPC UA severity (1 to 1000) of each severity of an alarm; below 'medium' it is LOW."""
+
+    medium: EventSeverity = Field(334, description="from here MEDIUM")
+    high: EventSeverity = Field(667, description="from here HIGH")
+    critical: EventSeverity = Field(900, description="from here CRITICAL")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "SeverityBands":
+        if not self.medium < self.high < self.critical:
+            raise ValueError(f"medium ({self.medium}) must be below high ({self.high}), and high below critical ({self.critical})")
+        return self
+
+    def severity(self, value: int) -> AlarmSeverity:
+        """Return the severity of an alarm that the server gives this severity."""
+        if value >= self.critical:
+            return AlarmSeverity.CRITICAL
+        if value >= self.high:
+            return AlarmSeverity.HIGH
+        return AlarmSeverity.MEDIUM if value >= self.medium else AlarmSeverity.LOW
 
 
 class OpcUaConfig(SourceConfig):
@@ -114,9 +168,21 @@ class OpcUaConfig(SourceConfig):
     session_timeout: Seconds = Field(60.0, description="how long the server keeps a session it does not hear from")
     channel_lifetime: Seconds = Field(3600.0, description="how long the keys of the secure channel are used; renewed at three quarters")
     tags: tuple[OpcUaTag, ...] = ()
+    events: tuple[NotifierConfig, ...] = Field((), description="notifiers whose events and alarms are taken; only when subscribed")
+    severities: SeverityBands = SeverityBands()
 
     @model_validator(mode="after")
     def _user(self) -> "OpcUaConfig":
         if self.password and not self.username:
             raise ValueError("a password needs a 'username'")
+        return self
+
+    @model_validator(mode="after")
+    def _notifiers(self) -> "OpcUaConfig":
+        if self.events and self.mode == "poll":
+            raise ValueError("'events' come by subscription only: set mode 'subscribe', or leave 'events' out")
+        names = [one.notifier for one in self.events]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise ValueError(f"events[{number}].notifier: {name} is named twice: keep one entry, with the types of both")
         return self

@@ -1,4 +1,4 @@
-"""What a reader hands to the source: readings in order, with a way to confirm them or to take them back."""
+"""What a reader hands to the source: readings and events in order, with a way to confirm them or to take them back."""
 
 import math
 import time
@@ -10,9 +10,10 @@ from typing import NamedTuple
 from trunkline.model.events import Event
 from trunkline.model.identity import uuid7
 from trunkline.model.reading import Reading, Value
+from trunkline.sources.opcua.eventbook import Entry, EventBook
 from trunkline.sources.port import ReadBatch
 
-#: Readings that one batch holds before it is handed over without looking for more.
+#: Readings and events that one batch holds before it is handed over without looking for more.
 BATCH_READINGS = 20_000
 
 
@@ -25,12 +26,22 @@ class Counters:
         messages_lost: notification messages that the server could not send again.
         queue_overflows: values that the server marked as 'older ones were dropped before me'.
         nodes_refused: variables that the server did not accept at the last attempt.
+        events: events of the server that the site file asks for.
+        events_known: those of them that were taken before: repeats of a refresh, or by another notifier.
+        event_overflows: times the server said that its queue of events was too short.
+        refreshes: times the server was asked which conditions are of interest, and agreed to say.
+        notifiers_refused: notifiers that could not be monitored at the last attempt.
     """
 
     notifications: int = 0
     messages_lost: int = 0
     queue_overflows: int = 0
     nodes_refused: int = 0
+    events: int = 0
+    events_known: int = 0
+    event_overflows: int = 0
+    refreshes: int = 0
+    notifiers_refused: int = 0
 
 
 def source_event(source: str, now: int, kind: str, text: str, **attributes: Value) -> Event:
@@ -39,10 +50,16 @@ def source_event(source: str, now: int, kind: str, text: str, **attributes: Valu
 
 
 class Chunk(NamedTuple):
-    """Readings that are confirmed together; `sequence` is the notification message they came in, None if in none."""
+    """What is confirmed together; `sequence` is the notification message it came in, None if in none."""
 
     readings: Sequence[Reading]
     sequence: int | None = None
+    entries: Sequence[Entry] = ()
+
+    @property
+    def size(self) -> int:
+        """Readings and events."""
+        return len(self.readings) + len(self.entries)
 
 
 @dataclass(slots=True)
@@ -52,25 +69,28 @@ class Outbox:
     Attributes:
         source: id of the source, for its events.
         now: the clock, µs UTC.
-        confirm: called with the sequence numbers of messages whose readings are durable.
+        confirm: called with the sequence numbers of messages that are durable.
         hear_every: shortest time between two batches marked alive, in seconds.
-        held: readings that wait here.
+        book: what is known of the server's events.
+        held: readings and events of the server that wait here.
     """
 
     source: str
     now: Callable[[], int]
     confirm: Callable[[Sequence[int]], None]
     hear_every: float
+    book: EventBook
     held: int = 0
     chunks: deque[Chunk] = field(default_factory=deque)
     events: list[Event] = field(default_factory=list)
     alive: bool = False
     heard_at: float = -math.inf
 
-    def put(self, readings: Sequence[Reading], sequence: int | None = None) -> None:
-        """Append readings."""
-        self.chunks.append(Chunk(readings, sequence))
-        self.held += len(readings)
+    def put(self, readings: Sequence[Reading], sequence: int | None = None, entries: Sequence[Entry] = ()) -> None:
+        """Append readings, and events that are in the book already."""
+        chunk = Chunk(readings, sequence, entries)
+        self.chunks.append(chunk)
+        self.held += chunk.size
 
     def tell(self, kind: str, text: str, **attributes: Value) -> None:
         """Append an event of the source itself."""
@@ -88,21 +108,26 @@ class Outbox:
     def take(self) -> ReadBatch:
         """Return what is there, up to `BATCH_READINGS` and the rest of a chunk."""
         taken: list[Chunk] = []
-        readings: list[Reading] = []
-        while self.chunks and len(readings) < BATCH_READINGS:
-            chunk = self.chunks.popleft()
-            taken.append(chunk)
-            readings.extend(chunk.readings)
-        self.held -= len(readings)
-        events, self.events = self.events, []
+        size = 0
+        while self.chunks and size < BATCH_READINGS:
+            taken.append(self.chunks.popleft())
+            size += taken[-1].size
+        self.held -= size
+        readings = [reading for chunk in taken for reading in chunk.readings]
+        entries = [entry for chunk in taken for entry in chunk.entries]
+        told, self.events = self.events, []
         alive, self.alive = self.alive, False
+        checkpoint = self.book.hand_over(entries)
 
         async def ack() -> None:
+            self.book.durable(entries)
             self.confirm([chunk.sequence for chunk in taken if chunk.sequence is not None])
 
         async def nack(_why: str) -> None:
             self.chunks.extendleft(reversed(taken))
-            self.held += len(readings)
-            self.events[:0] = events
+            self.held += size
+            self.events[:0] = told
+            if entries:
+                self.book.go_back()
 
-        return ReadBatch(readings, events, alive, ack, nack)
+        return ReadBatch(readings, [*told, *(entry.event for entry in entries)], alive, ack, nack, checkpoint=checkpoint)

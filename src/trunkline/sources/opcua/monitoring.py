@@ -1,13 +1,13 @@
 """A subscription: the server sends what changed, every message is accounted for by its sequence number (OPC UA Part 4, 5.14).
 
-Messages are acknowledged to the server only after their readings are durable. A gap in the sequence is asked for again; what the server
-no longer has is counted and told as an event. The publish requests stop while too many readings wait here, so memory stays bounded and
-the server's own queues take over.
+Messages are acknowledged to the server only after their readings and events are durable. A gap in the sequence is asked for again;
+what the server no longer has is counted and told as an event. The publish requests stop while too much waits here, so memory stays
+bounded and the server's own queues take over.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from asyncua import ua
@@ -18,22 +18,24 @@ from trunkline.model.times import SECOND
 from trunkline.sources.opcua.addresses import UnknownNamespace
 from trunkline.sources.opcua.config import OpcUaConfig
 from trunkline.sources.opcua.delivery import Counters, Outbox
+from trunkline.sources.opcua.eventbook import Entry, EventBook
 from trunkline.sources.opcua.items import Item, batches, is_bad
+from trunkline.sources.opcua.notifiers import Notifiers
 from trunkline.sources.opcua.session import Session
 from trunkline.sources.opcua.stack import AttributeIds, StatusCodes, UaStatusCodeError, status_name
 from trunkline.sources.port import ReadBatch, SourceContext
 
 #: Publish requests that wait at the server: one for its next message, one to answer while the first is on its way.
 PUBLISH_REQUESTS = 2
-#: Readings that may wait here; beyond it the server is not asked for more.
+#: Readings and events that may wait here; beyond it the server is not asked for more.
 HELD_READINGS = 50_000
-#: Values in one message: decoding it must not keep other sources waiting for long.
+#: Values and events in one message: decoding it must not keep other sources waiting for long.
 MESSAGE_READINGS = 2_000
 #: A server without news says so at least this often, in seconds: that tells a quiet tag from a dead subscription.
 KEEP_ALIVE_SECONDS = 3.0
 #: Unchanged tags are reported as alive at most this often, in seconds.
 HEAR_EVERY_SECONDS = 1.0
-#: Variables that the server refused are tried again, in seconds: they may be created later.
+#: Variables and notifiers that the server refused are tried again, in seconds: they may be created later.
 RETRY_REFUSED_SECONDS = 30.0
 #: A gap of more messages than this is not asked for message by message.
 LARGEST_GAP = 1000
@@ -49,7 +51,9 @@ _log = logging.getLogger(__name__)
 class Subscription:
     """One subscription of a session. Call `start` once, then `read`."""
 
-    def __init__(self, session: Session, config: OpcUaConfig, context: SourceContext, items: Sequence[Item], counters: Counters) -> None:
+    def __init__(
+        self, session: Session, config: OpcUaConfig, context: SourceContext, items: Sequence[Item], counters: Counters, book: EventBook
+    ) -> None:
         self._session = session
         self._config = config
         self._now = context.now
@@ -57,7 +61,10 @@ class Subscription:
         self._counters = counters
         stale_after = min([config.stale_after, *(tag.stale_after for tag in config.tags if tag.stale_after)])
         self._keep_alive = min(KEEP_ALIVE_SECONDS, stale_after / 3)
-        self._outbox = Outbox(config.id, context.now, self._confirm, min(HEAR_EVERY_SECONDS, stale_after / 3))
+        self._outbox = Outbox(config.id, context.now, self._confirm, min(HEAR_EVERY_SECONDS, stale_after / 3), book)
+        self._book = book
+        # client handles: the items by their index, the notifiers behind them
+        self._notifiers = Notifiers(session, config, context, counters, book, self._outbox.tell, len(items))
         self._acknowledge: list[ua.SubscriptionAcknowledgement] = []
         self._id = 0
         self._expected = 1
@@ -92,10 +99,13 @@ class Subscription:
         except UaStatusCodeError:
             await self._delete()
             raise
+        if self._config.events:
+            self._catch_up()
+            self._session.run(self._hear, "events")
         self._publishers = PUBLISH_REQUESTS
         for number in range(PUBLISH_REQUESTS):
             self._session.run(self._publish, f"publish {number}")
-        self._session.run(self._retry_refused, "refused variables")
+        self._session.run(self._retry_refused, "refused nodes")
 
     async def read(self) -> ReadBatch:
         """Wait for changes and return all that are there. Raises SourceUnavailable."""
@@ -105,6 +115,17 @@ class Subscription:
         if self._outbox.held < HELD_READINGS:
             self._room.set()
         return batch
+
+    def _catch_up(self) -> None:
+        """Hand over first what an earlier session took and the gateway could not store."""
+        if entries := self._book.begin():
+            self._outbox.put((), entries=entries)
+            self._session.changed.set()
+
+    async def _hear(self) -> None:
+        """Hear the notifiers. A task of its own: readings do not wait until the server has told its event types."""
+        await self._notifiers.start(self._id)
+        await self._notifiers.keep_refreshed()
 
     async def _monitor(self, indexes: Sequence[int]) -> None:
         """Create monitored items; the index of an item is its client handle. What is refused for the first time becomes BAD readings."""
@@ -215,12 +236,14 @@ class Subscription:
         if lost:
             self._counters.messages_lost += lost
             self._outbox.tell("NOTIFICATIONS_LOST", f"{lost} messages of {self._config.endpoint} are lost", messages=lost)
+            self._notifiers.lost()
             self._expected = arrived
 
     def _accept(self, message: ua.NotificationMessage) -> None:
-        """Turn the message that is next in sequence into readings."""
+        """Turn the message that is next in sequence into readings and events."""
         now = self._now()
         readings: list[Reading] = []
+        entries: list[Entry] = []
         overflows = 0
         for part in message.NotificationData:
             if isinstance(part, ua.DataChangeNotification):
@@ -231,12 +254,21 @@ class Subscription:
                     readings.extend(found)
                     overflows += overflow
                 self._counters.notifications += len(part.MonitoredItems)
+            elif isinstance(part, ua.EventNotificationList):
+                entries.extend(self._events(part, now))
             elif isinstance(part, ua.StatusChangeNotification):
                 raise self._session.fail(f"the server ended the subscription: {part.Status.name}")
-        self._outbox.put(readings, message.SequenceNumber)
+        self._outbox.put(readings, message.SequenceNumber, entries)
         self._expected = message.SequenceNumber % _LAST_SEQUENCE + 1
         if overflows:
             self._overflowed(overflows, now)
+
+    def _events(self, part: ua.EventNotificationList, now: int) -> Iterator[Entry]:
+        for event in part.Events:
+            try:
+                yield from self._notifiers.take(event, now)
+            except LookupError as error:
+                raise self._session.fail(str(error)) from error
 
     def _overflowed(self, count: int, now: int) -> None:
         self._counters.queue_overflows += count
@@ -256,3 +288,5 @@ class Subscription:
             if self._refused:
                 await self._session.load_namespaces()
                 await self._monitor(tuple(self._refused))
+            await self._notifiers.retry()
+            self._session.changed.set()

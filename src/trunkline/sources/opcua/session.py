@@ -50,11 +50,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Limits:
-    """How many operations the server takes in one request (OPC UA Part 5, 6.3.11)."""
+    """How many operations the server takes in one request (OPC UA Part 5, 6.3.11), and how large event filters may be (6.3.2)."""
 
     read: int = DEFAULT_LIMIT
     monitored_items: int = DEFAULT_LIMIT
     browse: int = DEFAULT_LIMIT
+    select_clauses: int = DEFAULT_LIMIT
+    where_operands: int = DEFAULT_LIMIT
 
 
 class Session:
@@ -197,6 +199,8 @@ class Session:
         self.limits.read = await self._limit(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead)
         self.limits.monitored_items = await self._limit(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall)
         self.limits.browse = await self._limit(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse)
+        self.limits.select_clauses = await self._limit(ObjectIds.Server_ServerCapabilities_MaxSelectClauseParameters)
+        self.limits.where_operands = await self._limit(ObjectIds.Server_ServerCapabilities_MaxWhereClauseParameters)
 
     async def _limit(self, node: int) -> int:
         (data,) = await self.read([node_id(node)])

@@ -7,6 +7,7 @@ from trunkline.sources.opcua.addresses import UnknownNamespace
 from trunkline.sources.opcua.browsing import browse
 from trunkline.sources.opcua.config import OpcUaConfig
 from trunkline.sources.opcua.delivery import Counters, source_event
+from trunkline.sources.opcua.eventbook import EventBook
 from trunkline.sources.opcua.items import Item, items_of
 from trunkline.sources.opcua.monitoring import Subscription
 from trunkline.sources.opcua.polling import Polling
@@ -22,7 +23,7 @@ class OpcUaSource:
     """Reads, writes and browses one OPC UA server.
 
     After a reconnect the server sends the present value of every variable again, with the source time it has: whoever de-duplicates by
-    tag and source time drops what was delivered before.
+    tag and source time drops what was delivered before. Events that a refresh repeats are recognised here.
 
     Attributes:
         counters: what happened since the source was made.
@@ -32,6 +33,7 @@ class OpcUaSource:
         self.counters = Counters()
         self._config = config
         self._context = context
+        self._book = EventBook(context.checkpoint)
         self._items: list[Item] = items_of(config.tags)
         self._tags = {tag.path: tag for tag in config.tags}
         self._session: Session | None = None
@@ -59,12 +61,14 @@ class OpcUaSource:
     async def _start_reader(self, session: Session) -> Subscription | Polling:
         polling = Polling(session, self._config, self._context, self._items, self.counters)
         if self._config.mode == "subscribe":
-            subscription = Subscription(session, self._config, self._context, self._items, self.counters)
+            subscription = Subscription(session, self._config, self._context, self._items, self.counters, self._book)
             try:
                 await subscription.start()
             except UaStatusCodeError as error:
                 refusal = f"{self._config.endpoint} refuses to subscribe ({status_name(error.code)})"
                 why = f"{refusal}: polled every {self._config.poll_interval:g} s"
+                if self._config.events:
+                    why += ", and its events are not heard: they come by subscription only"
                 _log.warning("source %s: %s", self._config.id, why)
                 polling.tell(source_event(self._config.id, self._context.now(), "SUBSCRIPTION_REFUSED", why))
             else:

@@ -51,6 +51,7 @@ class Harness:
             "sampling_interval": 0.0,
             "timeout": 2.0,
             "watchdog_interval": 0.5,
+            "events": [{}],
             "tags": [{"path": path, "kind": kind, "node": f"nsu={URI};s={path}"} for path, (kind, _, _) in _TAGS.items()],
         }
 

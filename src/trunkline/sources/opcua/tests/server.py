@@ -116,6 +116,7 @@ class DeviceServer:
 
     async def _start(self) -> None:
         server = Server(user_manager=_Users(self.users))
+        server.iserver.bind_condition_methods = 1  # answers ConditionRefresh; the events that enclose it have this severity
         await server.init()
         server.disable_clock()
         server.set_endpoint(self.endpoint)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from trunkline.sources.opcua import PLUGIN
 from trunkline.sources.opcua.addresses import STANDARD_NAMESPACE, NodeAddress, UnknownNamespace
 from trunkline.sources.opcua.config import OpcUaConfig
 
@@ -83,6 +82,16 @@ def test_the_default_port_is_filled_in() -> None:
         ({"security": {"trust": ["sha256:12"]}}, "64 hexadecimal digits"),
         ({"tags": [{"path": "P.A", "node": "Flow"}]}, "is not a NodeId"),
         ({"tags": [{"path": "P.A", "node": "i=1", "element": -1}]}, "greater than or equal to 0"),
+        ({"events": [{}], "mode": "poll"}, "come by subscription only: set mode 'subscribe'"),
+        ({"events": [{}, {"notifier": "ns=0;i=2253"}]}, r"events\[1\].notifier: i=2253 is named twice"),
+        ({"events": [{"notifier": "Server"}]}, "is not a NodeId"),
+        ({"events": [{"types": ["Alarm"]}]}, "is not a NodeId"),
+        ({"events": [{"severity_from": 0}]}, "greater than or equal to 1"),
+        ({"events": [{"severity_from": 1001}]}, "less than or equal to 1000"),
+        ({"events": [{"asset": "unit 5"}]}, "must be A-Z"),
+        ({"events": [{"assets": [{"asset": "PLANT01"}]}]}, "either 'name'"),
+        ({"events": [{"assets": [{"name": "P1", "node": "i=1", "asset": "PLANT01"}]}]}, "either 'name'"),
+        ({"severities": {"medium": 700}}, r"medium \(700\) must be below high \(667\)"),
         ({"speed": 1}, "Extra inputs"),
     ],
 )
@@ -94,7 +103,8 @@ def test_wrong_settings(options: dict[str, Any], message: str) -> None:
 
 def test_the_example_is_valid() -> None:
     example = yaml.safe_load((Path(__file__).parents[1] / "example.yaml").read_text())
-    assert len(PLUGIN.config.model_validate(example).tags) > 2
+    checked = OpcUaConfig.model_validate(example)
+    assert (len(checked.tags), len(checked.events)) == (4, 2)
 
 
 def test_the_library_is_loaded_only_for_a_running_source() -> None:
