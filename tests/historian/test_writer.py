@@ -269,6 +269,8 @@ def test_events_and_alarms_are_stored_once(conninfo: str) -> None:
             writer.write(forged)
         forged.refuse(refusal.value)
         assert writer.write(forged).rejected == 2
+        again = msgspec.structs.replace(alarm, gateway_time=START + 5)  # delivered again, so read again
+        assert writer.write(flush(entry(again, 5))).repeats == 1
         found, cursor = reader.events(START, START + 1)
         assert cursor is None
         by_type = {event.type: event for event, _ in found}
