@@ -248,7 +248,7 @@ def test_without_its_key_a_journal_is_refused_and_left_as_it_is(tmp_path: Path, 
             path = cut(folder, tmp_path / "cut")
     if state == "damaged":
         content = bytearray(path.read_bytes())
-        content[4096 : 3 * 4096] = bytes(2 * 4096)
+        content[4096 : 2 * 4096] = bytes(4096)
         path.write_bytes(content)
     known = {"log.db", "log.db-wal", "log.db.marks"}
     before = {name: content for name, content in contents(path.parent).items() if name in known}
