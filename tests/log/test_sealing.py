@@ -22,6 +22,7 @@ from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.salvage import beside
 from trunkline.log.journal.sealing import Key, WrongKey
 from trunkline.log.port import Record, Topic, TopicPartition
+from trunkline.model import times as clock
 from trunkline.model.errors import CorruptData, Misconfigured, RetryLater
 
 __all__ = ["log"]
@@ -202,8 +203,10 @@ def nonces(path: Path) -> list[bytes]:
         return [frame[:24] for (frame,) in db.execute("SELECT frame FROM batch")]
 
 
-def test_no_nonce_comes_twice_even_at_the_same_offset(tmp_path: Path) -> None:
-    """A file that is put back from a copy gives the same offsets out again: the same key must not meet the same nonce there."""
+def test_no_nonce_comes_twice_even_at_the_same_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is put back from a copy gives the same offsets out again, and a clock that is set back the same times: the same key must
+    not meet the same nonce there."""
+    monkeypatch.setattr(clock, "now", lambda: 1_795_000_000_000_000)
     path = tmp_path / "log.db"
     found: list[bytes] = []
     with Journal(path, key=KEY) as journal:
