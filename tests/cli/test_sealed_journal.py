@@ -222,8 +222,8 @@ def test_a_stick_is_sealed_as_the_journal_is(site: Path, tmp_path: Path, secret:
             refused = trunkline("journal", "import", site, stick)
             assert (refused.code, told in refused.text, f"{site}:" in refused.text) == (2, True, True)
     write_site(site.parent, secret)
-    told = trunkline("journal", "import", site, stick, "--json")
-    assert (told.code, told.documents[-1]["records"]) == (0, 31)
+    taken = trunkline("journal", "import", site, stick, "--json")
+    assert (taken.code, taken.documents[-1]["records"]) == (0, 31)
     one = load(site)
     with closing(open_site_log(one.config.log, one.data_dir)) as log:
         assert positions(log, layout_of(one.config.log)) == list(range(600))

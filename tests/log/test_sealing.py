@@ -144,8 +144,9 @@ def forge(path: Path, change: str, *values: object) -> None:
     with closing(sqlite3.connect(path)) as db:
         db.execute(change, values)
         for row in db.execute(f"SELECT {schema.BATCH_COLUMNS} FROM batch").fetchall():
-            check = schema.batch_crc(*row[:5], row[6], zlib.crc32(row[7]))
-            db.execute("UPDATE batch SET crc = ? WHERE id = ?", (check, row[0]))
+            rowid, count, oldest, newest, appended, _, codec, frame = row
+            check = schema.batch_crc(rowid, count, oldest, newest, appended, codec, zlib.crc32(frame))
+            db.execute("UPDATE batch SET crc = ? WHERE id = ?", (check, rowid))
         db.commit()
 
 

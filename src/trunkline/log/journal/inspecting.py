@@ -10,6 +10,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -105,12 +106,21 @@ class Sealing(NamedTuple):
 
 
 def sealing(db: sqlite3.Connection) -> Sealing | None:
-    """Return how a journal is sealed; None when it is not. Looks at every batch's head."""
+    """Return how a journal is sealed; None when it is not.
+
+    What is in the clear is counted from the old end of each partition up to the first sealed batch: the rest is newer.
+    """
     wrapped = schema.fact(db, schema.KEY)
     if not wrapped:
         return None
-    plain = db.execute("SELECT COALESCE(SUM(count), 0), COALESCE(SUM(LENGTH(frame)), 0) FROM batch WHERE codec & ? = 0", (frames.SEALED,))
-    return Sealing(needed(wrapped), *plain.fetchone())
+    records = size = 0
+    for number in _lanes(db):
+        heads = db.execute(
+            "SELECT codec, count, LENGTH(frame) FROM batch WHERE id >= ? AND id < ? ORDER BY id", (place(number, 0), place(number + 1, 0))
+        )
+        for _, count, length in takewhile(lambda head: not head[0] & frames.SEALED, heads):
+            records, size = records + count, size + length
+    return Sealing(needed(wrapped), records, size)
 
 
 def check(path: Path, key: Key | None = None, progress: Progress = lambda _done, _of: None) -> Checked:
