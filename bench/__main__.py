@@ -38,7 +38,7 @@ PATH_KAFKA: Final = tuple(
 )
 SCALE_KAFKA: Final = tuple(f"scale.kafka.{form}{members}" for form in ("blocks", "single") for members in (1, 2, 5))
 SCRIPTS: Final = (
-    Script("journal", ("journal.append", "journal.read")),
+    Script("journal", ("journal.append", "journal.read", "journal.sealed.append", "journal.sealed.read")),
     Script("historian", ("historian.write",), ("--only", "write")),
     Script("historian", ("historian.size", "historian.compact"), ("--only", "size")),
     Script("historian", ("historian.chart",), ("--only", "chart")),

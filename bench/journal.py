@@ -6,6 +6,8 @@ same objects with `executemany` in transactions of 1,000 with the same journal m
 Each batch is made just before it is appended, as a gateway reads just before it writes, while the clock stands still.
 
 `journal.read`: everything polled and decoded into columns. The peer fetches all its rows.
+
+`journal.sealed.append` and `journal.sealed.read`: the same with encryption at rest, against the journal without it.
 """
 
 import random
@@ -25,6 +27,7 @@ from bench.harness import SHORT, Work, bench, stopwatch, wanted
 from trunkline.log.codec.columns import decode
 from trunkline.log.codec.writer import TagSlot, write_blocks
 from trunkline.log.journal.journal import Journal
+from trunkline.log.journal.sealing import Key
 from trunkline.log.port import Topic
 from trunkline.model import times
 from trunkline.model.reading import Kind, Reading
@@ -68,8 +71,8 @@ def timed(append: Callable[[Batch], None]) -> Work:
     return Work(BATCHES * BATCH, seconds, cpu_s=cpu)
 
 
-def fill_journal(path: Path) -> Work:
-    """Append every batch durably."""
+def fill_journal(path: Path, key: Key | None = None) -> Work:
+    """Append every batch durably, sealed where there is a key."""
     covered: dict[int, int] = {}
     seq = 0
 
@@ -79,7 +82,7 @@ def fill_journal(path: Path) -> Work:
         journal.append(TOPIC, records)
         covered.update((record.partition or 0, seq) for record in records)
 
-    with Journal(path) as journal:
+    with Journal(path, key=key) as journal:
         journal.create([Topic(TOPIC, PARTITIONS)])
         return timed(append)
 
@@ -105,10 +108,10 @@ def append_once(fill: Callable[[Path], Work]) -> Work:
         return fill(Path(folder) / "readings.db")
 
 
-def read_ours(path: Path) -> Work:
+def read_ours(path: Path, key: Key | None = None) -> Work:
     """One run of `journal.read`."""
     count = 0
-    with Journal(path) as journal, journal.consumer("bench", [TOPIC], "worker-0") as consumer, stopwatch() as watch:
+    with Journal(path, key=key) as journal, journal.consumer("bench", [TOPIC], "worker-0") as consumer, stopwatch() as watch:
         while batch := consumer.poll(1000, 0.0):
             count += len(decode(batch.records))
     if count != BATCHES * BATCH:
@@ -121,6 +124,25 @@ def read_theirs(path: Path) -> Work:
     with closing(sqlite3.connect(path)) as db, stopwatch() as watch:
         rows = db.execute("SELECT tag, value, quality, source_time, gateway_time FROM reading ORDER BY id").fetchall()
     return Work(len(rows), watch.seconds)
+
+
+def sealed(conditions: dict[str, Any]) -> bool:
+    """Run the benches of a sealed journal; return whether the goals were met."""
+    key = Key.random()
+    passed = True
+    if wanted("journal.sealed.append"):
+        ours, plain = partial(append_once, partial(fill_journal, key=key)), ("journal", partial(append_once, fill_journal))
+        passed &= bench("journal.sealed.append", "readings/s", ours, peer=plain, goal=0.8, runs=RUNS, conditions=conditions)["passed"]
+    if wanted("journal.sealed.read"):
+        with tempfile.TemporaryDirectory() as folder:
+            closed, open_ = Path(folder) / "sealed.db", Path(folder) / "plain.db"
+            fill_journal(closed, key)
+            fill_journal(open_)
+            conditions = {**conditions, "bytes_a_reading": round(closed.stat().st_size / (BATCHES * BATCH), 1)}
+            conditions["peer_bytes_a_reading"] = round(open_.stat().st_size / (BATCHES * BATCH), 1)
+            ours, plain = partial(read_ours, closed, key), ("journal", partial(read_ours, open_))
+            passed &= bench("journal.sealed.read", "readings/s", ours, peer=plain, goal=0.8, runs=RUNS, conditions=conditions)["passed"]
+    return passed
 
 
 def main() -> int:
@@ -139,6 +161,7 @@ def main() -> int:
             conditions["peer_bytes_a_reading"] = round(rows.stat().st_size / (BATCHES * BATCH), 1)
             ours, theirs = partial(read_ours, log), ("sqlite3-rows", partial(read_theirs, rows))
             passed &= bench("journal.read", "readings/s", ours, peer=theirs, goal=1.0, runs=RUNS, conditions=conditions)["passed"]
+    passed &= sealed({"tags": TAGS, "partitions": PARTITIONS, "batch": BATCH, "readings": BATCHES * BATCH})
     return 0 if passed else 1
 
 

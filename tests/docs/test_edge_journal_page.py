@@ -2,12 +2,14 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 from tests.cli.support import trunkline
 
-from trunkline.config.loading import load
+from trunkline.cli.edge_key import open_journal
+from trunkline.config.loading import check, load
 from trunkline.config.site import BufferConfig
 from trunkline.gateway.admin import StatusCollector
 from trunkline.gateway.buffer import HIGH_MARK, LOW_MARK
@@ -41,6 +43,19 @@ def test_metrics_exist() -> None:
     assert known["trunkline_edge_full_in_seconds"] == float("inf")
 
 
+def seal(file: Path) -> None:
+    """Encrypt the journal as the page says, then name another key in the site file."""
+    text = PAGE.read_text()
+    (make,) = re.findall(r"^    (\(umask .*\))$", text, re.MULTILINE)
+    (buffer,) = re.findall(r"^        (buffer: {encryption: .*})$", text, re.MULTILINE)
+    for name in ("gw1-journal", "gw1-journal-2"):
+        subprocess.run(["sh", "-c", make.replace("gw1-journal", name)], cwd=file.parent, check=True, capture_output=True)
+        file.write_text(SITE.replace("id: gw1", "id: gw1, " + buffer.replace("gw1-journal", name)))
+        assert check(file) == []
+        if name == "gw1-journal":
+            open_journal(load(file), "gw1").close()
+
+
 def test_commands_work_as_shown(tmp_path: Path) -> None:
     """Every command of the page in its order, with the reader's own paths put in."""
     file = tmp_path / "site.yaml"
@@ -51,8 +66,10 @@ def test_commands_work_as_shown(tmp_path: Path) -> None:
     stick.mkdir()
     own = {"SITE.yaml": str(file), "/media/stick": str(stick), "/tmp/saved.db": str(tmp_path / "saved.db")}
     commands = [shlex.split(line)[1:] for line in re.findall(r"^    (trunkline journal .*)$", PAGE.read_text(), re.MULTILINE)]
-    assert [command[1] for command in commands] == ["show", "export", "import", "check", "salvage"]
+    assert [command[1] for command in commands] == ["show", "export", "import", "check", "salvage", "rekey"]
     for command in commands:
+        if command[1] == "rekey":
+            seal(file)
         said = trunkline(*(own.get(word, word) for word in command))
         assert said.code == 0, said.text
     journal = edge_journal(site.data_dir, "gw1")

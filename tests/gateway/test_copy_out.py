@@ -1,6 +1,9 @@
 """What waits at an edge, carried to the site by hand: once in all, whatever comes twice."""
 
+import hashlib
 import shutil
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +19,7 @@ from trunkline.config.site import LogConfig, ValidationConfig
 from trunkline.config.tags import TagConfig
 from trunkline.gateway.copyin import check_set, copy_in, find_sets
 from trunkline.gateway.copyout import copy_out
-from trunkline.gateway.copyset import MANIFEST, read_manifest
+from trunkline.gateway.copyset import MANIFEST, CopiedFile, read_file, read_manifest, set_key
 from trunkline.gateway.edge import edge_counts
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.outbox import Lane, Poison
@@ -26,6 +29,7 @@ from trunkline.log.codec import columns as codec
 from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.head import BACKLOG, HEADER, BlockHead, decode_head, encode_head
 from trunkline.log.journal.journal import Journal
+from trunkline.log.journal.sealing import Key, WrongKey
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_journal
 from trunkline.log.port import Log, Record, TopicPartition
 from trunkline.log.topics import Layout
@@ -34,6 +38,7 @@ from trunkline.model.reading import Category
 from trunkline.processing.validate.step import ValidateStep
 
 GATEWAYS = ("gw1",)
+KEY, OTHER = Key(bytes(range(32))), Key(bytes(range(1, 33)))
 
 
 def take(site: Log, folder: Path) -> int:
@@ -160,6 +165,58 @@ async def test_an_interrupted_export_goes_on(edge: Journal, site: Log, layout: L
     assert len(manifest.files) > 1
     assert take(site, stick) == manifest.records
     assert positions(site, layout) == list(range(90))
+
+
+async def test_a_sealed_export_goes_on_only_with_its_own_key(edge: Journal, site: Log, layout: Layout, stick: Path) -> None:
+    """Neither a set that was begun in the clear nor one of another key is gone on with; each is left as it is."""
+    await fill(edge, layout, readings(0, 60))
+
+    def pull(_done: int, _of: int) -> None:
+        raise Pulled
+
+    for key in (None, OTHER, KEY):
+        with pytest.raises(Pulled):
+            copy_out(edge, "gw1", CONFIG, stick, progress=pull, key=key)
+        for folder in stick.iterdir():  # sets of one second would share a name
+            if not folder.name.endswith(f"-{key}"):
+                folder.rename(folder.with_name(f"{folder.name}-{key}"))
+    folder, manifest = copy_out(edge, "gw1", CONFIG, stick, key=KEY)
+    assert len(list(stick.iterdir())) == 3
+    with pytest.raises(WrongKey, match="no key was given"):
+        check_set(folder, CONFIG, GATEWAYS)
+    with pytest.raises(WrongKey, match=f"not with {OTHER.fingerprint}"):
+        set_key(manifest, OTHER)
+    found = check_set(folder, CONFIG, GATEWAYS, key_of=lambda one: set_key(one, KEY))
+    done = copy_in(site, CONFIG, Forms(), folder, found, key=set_key(found, KEY))
+    assert (done.records, positions(site, layout)) == (manifest.records, list(range(60)))
+
+
+async def test_chunks_that_were_exchanged_on_the_stick_do_not_open(edge: Journal, layout: Layout, stick: Path) -> None:
+    """Every checksum of file and manifest is right again, as after somebody who had the stick in his hands."""
+    await fill(edge, layout, *(readings(start, 60) for start in range(0, 120, 60)))
+    folder, manifest = copy_out(edge, "gw1", CONFIG, stick, key=KEY, file_bytes=1)
+    check_set(folder, CONFIG, GATEWAYS, key_of=lambda one: set_key(one, KEY))
+    first, *_, last = manifest.files
+    bodies = [_bodies(folder / one.name) for one in (first, last)]
+    head, chunk = bodies[0]
+    forged = chunk[: _BODY_HEAD + len("telemetry.raw")] + bodies[1][1][_BODY_HEAD + len("telemetry.raw") :]
+    content = head + struct.pack("<II", len(forged), zlib.crc32(forged)) + forged
+    (folder / first.name).write_bytes(content)
+    same = CopiedFile(first.name, len(content), hashlib.sha256(content).hexdigest(), first.records)
+    with pytest.raises(CorruptData, match=rf"{first.name}, byte \d+: a chunk cannot be read: the seal does not open"):
+        list(read_file(folder / first.name, same, set_key(manifest, KEY)))
+
+
+_BODY_HEAD = struct.calcsize("<HIqqIB")
+
+
+def _bodies(path: Path) -> tuple[bytes, bytes]:
+    """Return what stands before the only chunk of a file, and its body."""
+    content = path.read_bytes()
+    start = content.index(b"\n", content.index(b"\n") + 1) + 1
+    (length,) = struct.unpack_from("<I", content, start)
+    assert start + 8 + length == len(content)
+    return content[:start], content[start + 8 :]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,6 +1,8 @@
 """`trunkline journal`: what is in an edge journal, whether it is whole, and what can be saved of a damaged one."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -9,6 +11,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from trunkline.cli.edge_key import naming_the_key
 from trunkline.cli.journal_copy import export, import_
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.telling import telling
@@ -18,8 +21,10 @@ from trunkline.gateway.forecast import buffer_problems, span
 from trunkline.gateway.outbox import LANES, Lane, stored_lanes
 from trunkline.ledger.status import BufferStatus
 from trunkline.log.journal import inspecting, reading, schema, space
+from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.salvage import beside
-from trunkline.log.opening import edge_journal
+from trunkline.log.journal.sealing import Key
+from trunkline.log.opening import edge_journal, edge_key, key_named
 from trunkline.log.topics import TABLES, Layout
 from trunkline.model import times
 from trunkline.model.errors import CorruptData, Misconfigured
@@ -41,6 +46,17 @@ def journal_file(file: Path, gateway: str) -> Path:
         return file
     site = load(file)
     return edge_journal(site.data_dir, site.gateway(gateway).id)
+
+
+@contextmanager
+def _with_key(file: Path, gateway: str) -> Iterator[Key | None]:
+    """Yield the key that the site file names, None without one or without a site file; what is wrong with it is told with its place."""
+    if not gateway:
+        yield None
+        return
+    site = load(file)
+    with naming_the_key(site, gateway):
+        yield edge_key(site.gateway(gateway), site.secrets)
 
 
 def _category(topic: str) -> str:
@@ -74,12 +90,13 @@ def _look(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         inspecting.require_journal(db, path)
         try:
             identity = schema.journal_id(db)
-            lanes = stored_lanes(inspecting.fact(db, LANES))
+            lanes = stored_lanes(schema.fact(db, LANES))
             topics = _topics(inspecting.partitions(db), lanes)
-            known = inspecting.fact(db, LAST_BUFFER)
+            known = schema.fact(db, LAST_BUFFER)
             lost = [one for one in reading.quarantined(db) if one.kind != "skipped"]
             taken = space.measure(db, beside(path, "-wal"))
             can_shrink = schema.shrinks(db)
+            sealing = inspecting.sealing(db)
         except (sqlite3.Error, UnicodeDecodeError, msgspec.MsgspecError) as error:
             raise CorruptData(f"{path} cannot be read: {error}") from error
     last = msgspec.json.decode(known, type=LastBuffer) if known else None
@@ -93,6 +110,8 @@ def _look(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         "wal_bytes": taken.wal,
         "held_bytes": held.stat().st_size if held.exists() else 0,
         "shrinks": can_shrink,
+        "sealed_with": sealing.key if sealing else None,
+        "plain_records": sealing.plain_records if sealing else None,
         "waiting": sum(topic["waiting"] for topic in topics),
         "as_of_us": last.at_us if last else None,
         "buffer": msgspec.to_builtins(last.buffer) if last else None,
@@ -124,6 +143,9 @@ def _tell(topics: list[dict[str, Any]], summary: dict[str, Any]) -> None:
     people.print(table)
     sizes = ((name, summary[f"{name}_bytes"] / 1e6) for name in ("file", "free", "wal", "held"))
     people.print(", ".join(f"{name} {size:,.1f} MB" for name, size in sizes) + f"; journal {summary['id']}", soft_wrap=True)
+    if summary["sealed_with"] is not None:
+        plainly = f"; {summary['plain_records']:,} records from before are not" if summary["plain_records"] else ""
+        people.print(f"sealed, with the key {summary['sealed_with']}{plainly}")
     if summary["buffer"] is not None:
         buffer = msgspec.convert(summary["buffer"], BufferStatus)
         room = f"{buffer.bytes / 1e6:,.1f} MB of {(buffer.max_bytes - buffer.reserved_bytes) / 1e6:,.1f} MB used"
@@ -141,21 +163,25 @@ def _tell(topics: list[dict[str, Any]], summary: dict[str, Any]) -> None:
 @app.command()
 def check(file: JournalFile, gateway: GatewayId = "", as_json: AsJson = False) -> None:
     """Check structure, seals, marks and every batch's checksum. Exits 1 and names what is wrong; changes nothing."""
-    with telling():
+    with telling(), _with_key(file, gateway) as key:
         path = journal_file(file, gateway)
         with Progress(console=people, transient=True) as bar:
             task = bar.add_task("batches", total=None)
-            checked = inspecting.check(path, lambda done, of: bar.update(task, completed=done, total=of))
+            checked = inspecting.check(path, key, lambda done, of: bar.update(task, completed=done, total=of))
     for flaw in checked.flaws:
         if as_json:
             emit({"place": flaw.place, "problem": flaw.what})
         else:
             people.print(f"[bold red]✕[/] {plain(flaw.place)}: {plain(flaw.what)}", soft_wrap=True)
     figures = {"batches": checked.batches, "records": checked.records, "bytes": checked.bytes, "known_losses": len(checked.known)}
+    figures["unopened_batches"] = checked.unopened
     if as_json:
         emit({"journal": str(path), "id": checked.id, **figures, "problems": len(checked.flaws), "passed": not checked.flaws})
     else:
         people.print(f"{checked.batches:,} batches with {checked.records:,} records are whole, {len(checked.flaws):,} problems")
+        if checked.unopened:
+            text = f"{checked.unopened:,} of them are sealed: their checksums are right; whether they open was not tried, "
+            people.print(text + "for want of the key: name the site file and --gateway", soft_wrap=True)
         if checked.flaws:
             people.print("a gateway mends its journal when it opens it; 'trunkline journal salvage' shows first what can be saved")
     raise typer.Exit(1 if checked.flaws else 0)
@@ -169,14 +195,14 @@ def salvage(
     as_json: AsJson = False,
 ) -> None:
     """Carry what is whole in a damaged journal into a new file, and say what is lost. The damaged file stays as it is."""
-    with telling():
+    with telling(), _with_key(file, gateway) as key:
         path = journal_file(file, gateway)
         if not path.is_file():
             raise Misconfigured(f"there is no journal {path}: name its file, or the site file and --gateway")
         with Progress(console=people, transient=True) as bar:
             task = bar.add_task("pages", total=None)
-            inspecting.salvage_into(to, path, lambda done, of: bar.update(task, completed=done, total=of))
-        checked = inspecting.check(to)
+            inspecting.salvage_into(to, path, key, lambda done, of: bar.update(task, completed=done, total=of))
+        checked = inspecting.check(to, key)
         with inspecting.looking(to) as db:
             kept = {f"{one.at.topic}/{one.at.partition}": inspecting.records(db, one.at) for one in inspecting.partitions(db)}
     lost = [one for one in checked.known if one.kind != "skipped"]
@@ -194,3 +220,27 @@ def salvage(
             people.print(f"{plain(name)}: {records:,} records")
         people.print(f"{checked.records:,} records are carried over into {plain(str(to))}, {len(lost)} ranges are lost", soft_wrap=True)
     raise typer.Exit(0 if not checked.flaws else 1)
+
+
+@app.command()
+def rekey(
+    file: Annotated[Path, typer.Argument(help="the site file; it names the new key")],
+    gateway: GatewayId,
+    before: Annotated[str, typer.Option("--from", help="secret reference of the key until now, such as '${secret:NAME}'")],
+) -> None:
+    """Let the key that the site file names open the journal, instead of the one before. Records stay as they are; the gateway may run."""
+    with telling():
+        site = load(file)
+        with naming_the_key(site, gateway):
+            new = edge_key(site.gateway(gateway), site.secrets)
+            if new is None:
+                raise Misconfigured(f"gateway {gateway!r} has no 'buffer.encryption.key' in {file}: name the new key there")
+            path = edge_journal(site.data_dir, gateway)
+            with inspecting.looking(path) as db:
+                sealing = inspecting.sealing(db)
+            if sealing is None:
+                raise Misconfigured(f"journal {path} is not sealed: it is from the gateway's next start on")
+            if sealing.key != new.fingerprint:
+                with Journal(path, key=key_named(before, site.secrets)) as journal:
+                    journal.rekey(new)
+    people.print(f"the journal of {plain(gateway)} opens with the key {new.fingerprint}")

@@ -92,14 +92,16 @@ def retry(work: Callable[[], object], stop: threading.Event, what: str) -> bool:
 def gateway(file: SiteFile, gateway_id: Annotated[str, typer.Option("--id", help="gateway of the site file")]) -> None:
     """Read devices, journal, forward."""
     site = _open(file, f"gateway:{gateway_id}")
-    from trunkline.gateway.role import Gateway  # noqa: PLC0415 - a role imports what it runs, and no more: memory
+    from trunkline.cli.edge_key import naming_the_key  # noqa: PLC0415 - a role imports what it runs, and no more: memory
+    from trunkline.gateway.role import Gateway  # noqa: PLC0415 - as above
 
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        role = Gateway(site.gateway(gateway_id), site.sources(gateway_id), site.config.log, site.data_dir, site.secrets)
+        with naming_the_key(site, gateway_id):
+            role = Gateway(site.gateway(gateway_id), site.sources(gateway_id), site.config.log, site.data_dir, site.secrets)
         await role.run(stop)
 
     try:

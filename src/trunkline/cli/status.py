@@ -7,6 +7,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from trunkline.cli.edge_key import open_journal
 from trunkline.cli.kafka_health import kafka_away, kafka_health, show_kafka
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.config.loading import Site, load
@@ -17,7 +18,7 @@ from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
 from trunkline.ledger.status import GatewayStatus, ProcessStatus, decode_status
 from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.reading import Quarantined
-from trunkline.log.opening import layout_of, open_edge_journal
+from trunkline.log.opening import layout_of
 from trunkline.log.port import TopicPartition
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, RetryLater
@@ -192,7 +193,7 @@ def outbox_list(
 
 
 def _list_one(site: Site, gateway: str, *, as_json: bool) -> None:
-    journal = open_edge_journal(site.config.log, site.data_dir, gateway)
+    journal = open_journal(site, gateway)
     try:
         lanes = Outbox(journal).lanes
         for range_ in lost_ranges(journal):

@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -12,9 +13,10 @@ from trunkline.config.addresses import is_loopback
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
-from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, references, texts
+from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, key_bytes, references, texts
 from trunkline.config.site import LogConfig, SiteConfig
 from trunkline.config.stamp import Stamp, StampUnreadable, read_stamp
+from trunkline.model.errors import Misconfigured
 
 #: Parts of a tag path in the plant's envelope: plant, area, unit, tag (P-11).
 _ENVELOPE_PARTS = 4
@@ -43,6 +45,7 @@ def around(examined: Examined, directory: Path) -> Iterator[Problem]:
         return
     data_dir = directory / Path(examined.config.data_dir).expanduser()
     yield from _secrets(examined, SecretStore(data_dir / "secrets", directory))
+    yield from _keys(examined.config, examined, SecretStore(data_dir / "secrets", directory))
     yield from _certificates(examined.config.log, examined, directory)
     yield from _data_dir(examined, data_dir)
     yield from _stamp(examined, examined.config, data_dir)
@@ -251,6 +254,19 @@ def _secrets(examined: Examined, store: SecretStore) -> Iterator[Problem]:
             except SecretUnavailable as error:
                 message, _, mend = str(error).rpartition(": ")
                 yield examined.document.problem(location, message, mend)
+
+
+def _keys(config: SiteConfig, examined: Examined, store: SecretStore) -> Iterator[Problem]:
+    for position, gateway in enumerate(config.gateways):
+        if gateway.buffer.encryption is None:
+            continue
+        with suppress(SecretUnavailable):  # told with the other references
+            text = store.resolve(gateway.buffer.encryption.key)
+            try:
+                key_bytes(text)
+            except Misconfigured as error:
+                message, _, mend = str(error).partition(": ")
+                yield examined.document.problem(("gateways", position, "buffer", "encryption", "key"), message, mend)
 
 
 def _data_dir(examined: Examined, data_dir: Path) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from trunkline.config import crosscheck
+from trunkline.config import crosscheck, document
 from trunkline.config.examining import examine
 from trunkline.config.problems import InvalidSite, Problem, did_you_mean, errors
 from trunkline.config.secrets import SecretStore
@@ -65,6 +65,11 @@ class Site:
                 return gateway
         known = [gateway.id for gateway in self.config.gateways]
         raise Misconfigured(f"{self.file} has no gateway {gateway_id!r}; {did_you_mean(gateway_id, known, 'it has')}")
+
+    def place(self, *location: str | int) -> str:
+        """Return where the file has something, as 'FILE:LINE: gateways[0].buffer'; of what it does not have, where it belongs."""
+        problem = document.read(self.file).problem(location, "")
+        return f"{problem.file}:{problem.line}: {problem.path}"
 
     def sources(self, gateway_id: str) -> tuple[SourceConfig, ...]:
         """Return the sources of a gateway, disabled ones included, each as its plugin's own model. Raises Misconfigured."""

@@ -5,6 +5,7 @@ file, relative to the site file: what container platforms mount. A reference may
 the last moment, in the process that needs them.
 """
 
+import base64
 import os
 import re
 import stat
@@ -27,12 +28,24 @@ _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)([^\s@/]+)(@)", r
 _ASSIGNED = re.compile(r"(?i)(?<!\$\{)\b(password|passwd|passphrase|secret|token|api_?key)(\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;&\"']+)")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}")
 _MAX_BYTES = 1_000_000
+_KEY_BYTES = 32
 
 T = TypeVar("T")
 
 
 class SecretUnavailable(Misconfigured):
     """A reference cannot be resolved. The text names the reference and the mend, never a value."""
+
+
+def key_bytes(text: str) -> bytes:
+    """Return the 32 bytes of a key that a secret holds in base64. Raises Misconfigured, which does not show it."""
+    try:
+        raw = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != _KEY_BYTES:
+        raise Misconfigured("the key is not 32 random bytes in base64 (44 characters): make one with 'openssl rand -base64 32'")
+    return raw
 
 
 def is_secret_key(key: str) -> bool:

@@ -6,11 +6,12 @@ Sections of sources are checked by the plugin that their `type` names (`trunklin
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.registry import RegistryConfig
+from trunkline.config.secrets import references
 from trunkline.config.tags import Identifier, Model, Seconds
 
 Bytes = Annotated[int, Field(gt=0)]
@@ -80,6 +81,19 @@ class LogConfig(Model):
         return self
 
 
+class EncryptionConfig(Model):
+    """The edge journal is sealed: unreadable on the disk without a key."""
+
+    key: str = Field(description="secret reference of the key: 32 random bytes in base64, of 'openssl rand -base64 32'")
+
+    @field_validator("key")
+    @classmethod
+    def _reference(cls, key: str) -> str:
+        if references(key) != [key]:
+            raise ValueError("a key is never written out: put it among the site's secrets and write '${secret:NAME}'")
+        return key
+
+
 class BufferConfig(Model):
     """Store and forward at the edge."""
 
@@ -89,6 +103,7 @@ class BufferConfig(Model):
     )
     reserved_bytes: Bytes = Field(100_000_000, description="part of it that only alarms, commands and notices may use")
     retention_days: float = Field(30.0, gt=0, description="how long forwarded records stay at the edge once the historian has them (P-69)")
+    encryption: EncryptionConfig | None = Field(None, description="seals what the edge journal holds; none leaves it readable on the disk")
     linger_ms: int = Field(50, ge=1, le=10_000, description="longest wait to gather readings for one durable write")
     batch_readings: int = Field(2_000, ge=1, description="readings that start a durable write at once")
 

@@ -42,7 +42,6 @@ LAST_BUFFER: Final = "edge.buffer"
 HIGH_MARK: Final = 0.90
 LOW_MARK: Final = 0.85
 #: Free pages left in the file when others are given back: what a busy hour uses again at once.
-_SLACK_BYTES: Final = 1 << 20
 _GIVE_BACK_SECONDS: Final = 1.0
 _CHUNK: Final = 20
 _COPIES: Final = 200
@@ -176,9 +175,8 @@ class BufferKeeper:
             if not self._forwarder.link_up or any(lane.backlog for lane in lanes):
                 return
         space = self._journal.space()
-        keep = max(_SLACK_BYTES, space.used // 10)
-        if space.free > 2 * keep:
-            self._journal.give_back(keep, _GIVE_BACK_SECONDS)
+        if space.wasteful:
+            self._journal.give_back(space.slack, _GIVE_BACK_SECONDS)
 
     def _make_room(self, now: int, goal: float) -> None:
         self._prune(now)  # what the historian has costs nothing to drop (D-24)

@@ -4,17 +4,18 @@ Records keep their headers and are marked as backlog. Whatever arrives a second 
 validation and the historian know (`BlockHead`), and is dropped there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from trunkline.config.site import LogConfig
-from trunkline.gateway.copyset import MANIFEST, Chunk, Manifest, Progress, read_file, read_manifest
+from trunkline.gateway.copyset import MANIFEST, Chunk, Manifest, Progress, read_file, read_manifest, set_key
 from trunkline.gateway.forwarder import as_sent
 from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus, decode_status, encode_status
 from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.head import BACKLOG
+from trunkline.log.journal.sealing import Key
 from trunkline.log.opening import layout_of
 from trunkline.log.port import Log, Record, TopicPartition
 from trunkline.log.topics import Layout
@@ -43,10 +44,24 @@ def find_sets(folder: Path) -> list[Path]:
     return found
 
 
-def check_set(folder: Path, config: LogConfig, gateways: Sequence[str], progress: Progress = lambda _done, _of: None) -> Manifest:
+def check_set(
+    folder: Path,
+    config: LogConfig,
+    gateways: Sequence[str],
+    progress: Progress = lambda _done, _of: None,
+    key_of: Callable[[Manifest], Key | None] = lambda manifest: set_key(manifest, None),
+) -> Manifest:
     """Look at every byte of a set before any of it is taken.
 
+    Args:
+        folder: the set.
+        config: how the site names topics.
+        gateways: those of the site.
+        progress: told how many of how many bytes are done.
+        key_of: returns the key of a set's records (`set_key`).
+
     Raises:
+        WrongKey: it is sealed, and its key cannot be had.
         Misconfigured: it is unfinished, or of another site.
         CorruptData: it is damaged; the text names file and byte.
         RetryLater: it cannot be read.
@@ -65,9 +80,10 @@ def check_set(folder: Path, config: LogConfig, gateways: Sequence[str], progress
             "its gateway is not of this site, or has an old site file"
         )
     known = {topic.name: topic.partitions for topic in layout_of(config).edge_catalogue()}
+    key = key_of(manifest)
     total, done = sum(file.bytes for file in manifest.files), 0
     for file in manifest.files:
-        for at, chunk in read_file(folder / file.name, file):
+        for at, chunk in read_file(folder / file.name, file, key):
             if chunk.partition >= known.get(chunk.topic, 0):
                 raise CorruptData(f"{folder / file.name}, byte {at}: {chunk.topic}/{chunk.partition} is not a partition of an edge")
             progress(done + at, total)
@@ -76,9 +92,24 @@ def check_set(folder: Path, config: LogConfig, gateways: Sequence[str], progress
 
 
 def copy_in(
-    site: Log, config: LogConfig, forms: Forms, folder: Path, manifest: Manifest, progress: Progress = lambda _done, _of: None
+    site: Log,
+    config: LogConfig,
+    forms: Forms,
+    folder: Path,
+    manifest: Manifest,
+    progress: Progress = lambda _done, _of: None,
+    key: Key | None = None,
 ) -> Imported:
     """Append a checked set to the site log, and tell the ledger how much the edge had read.
+
+    Args:
+        site: the site log.
+        config: how it names topics.
+        forms: how readings are written there.
+        folder: the set.
+        manifest: as `check_set` returned it.
+        progress: told how many of how many bytes are done.
+        key: that of the set's records (`set_key`); None when it is not sealed.
 
     Raises:
         RetryLater: the site log is away; called again, what is there already is dropped as a repeat.
@@ -89,7 +120,7 @@ def copy_in(
     taken = refused = done = 0
     total = sum(file.bytes for file in manifest.files)
     for file in manifest.files:
-        for at, chunk in read_file(folder / file.name, file):
+        for at, chunk in read_file(folder / file.name, file, key):
             accepted = _append(site, chunk, forms, layout.categories("raw").get(chunk.topic))
             taken += accepted
             refused += len(chunk.records) - accepted

@@ -11,10 +11,11 @@ import msgspec
 
 from trunkline import __version__
 from trunkline.config.site import LogConfig
-from trunkline.gateway.copyset import FILE_BYTES, MANIFEST, FileWriter, Manifest, Progress, Run, read_manifest, write_manifest
+from trunkline.gateway.copyset import FILE_BYTES, MANIFEST, FileWriter, Manifest, Progress, Run, read_manifest, set_key, write_manifest
 from trunkline.gateway.edge import edge_counts
 from trunkline.gateway.outbox import Lane, Outbox
 from trunkline.log.journal.journal import Journal
+from trunkline.log.journal.sealing import Key
 from trunkline.log.opening import layout_of
 from trunkline.log.port import StoredRecord, TopicPartition
 from trunkline.model import times
@@ -34,6 +35,7 @@ def copy_out(
     until: int | None = None,
     progress: Progress = lambda _done, _of: None,
     file_bytes: int = FILE_BYTES,
+    key: Key | None = None,
 ) -> tuple[Path, Manifest]:
     """Write a set into a folder of its own under `target`, or go on with one that was interrupted.
 
@@ -47,6 +49,7 @@ def copy_out(
         until: only records with an earlier one.
         progress: told how many of how many offsets are done.
         file_bytes: a file is ended when it passes this.
+        key: the key that the gateway has in the site file: the set is sealed as the journal is.
 
     Returns:
         The folder and its manifest.
@@ -59,32 +62,43 @@ def copy_out(
     if not target.is_dir():
         raise Misconfigured(f"{target} is no folder: is the stick mounted?")
     try:
-        folder, manifest = _unfinished(target, gateway, journal.id) or _begin(journal, gateway, config, target, everything, since, until)
-        manifest = _copy(journal, folder, manifest, progress, file_bytes)
+        begun = _unfinished(target, gateway, journal.id, key)
+        folder, manifest = begun or _begin(journal, gateway, config, target, everything, since, until, key)
+        manifest = _copy(journal, folder, manifest, progress, file_bytes, set_key(manifest, key))
     except OSError as error:
         raise RetryLater(f"{target} cannot be written: {error.strerror}: with room there, call this again and it goes on") from error
     return folder, manifest
 
 
-def _unfinished(target: Path, gateway: str, origin: str) -> tuple[Path, Manifest] | None:
+def _unfinished(target: Path, gateway: str, origin: str, key: Key | None) -> tuple[Path, Manifest] | None:
+    """Return a set that can be gone on with: of this journal, and sealed as it would be sealed now."""
     for path in sorted(target.glob(f"{gateway}-*/{MANIFEST}")):
         try:
             manifest = read_manifest(path.parent)
+            sealed = set_key(manifest, key) is not None
         except (CorruptData, Misconfigured):
             continue
-        if manifest.origin == origin and not manifest.complete:
+        if manifest.origin == origin and not manifest.complete and sealed == (key is not None):
             return path.parent, manifest
     return None
 
 
 def _begin(
-    journal: Journal, gateway: str, config: LogConfig, target: Path, everything: bool, since: int | None, until: int | None
+    journal: Journal,
+    gateway: str,
+    config: LogConfig,
+    target: Path,
+    everything: bool,
+    since: int | None,
+    until: int | None,
+    key: Key | None,
 ) -> tuple[Path, Manifest]:
     now = times.now()
     runs = list(_runs(journal, config, everything=everything))
     # after the runs: whatever they reach has been counted by now
     counts = edge_counts(journal.tallies())
-    manifest = Manifest(gateway, journal.id, config.layout, config.partitions, __version__, now, runs, since, until, counts)
+    wrapped = key.wrap(Key.random()) if key is not None else ""
+    manifest = Manifest(gateway, journal.id, config.layout, config.partitions, __version__, now, runs, since, until, counts, key=wrapped)
     folder = target / f"{gateway}-{times.to_iso(now)[:19].replace(':', '').replace('-', '')}"
     folder.mkdir()
     write_manifest(folder, manifest)
@@ -101,11 +115,11 @@ def _runs(journal: Journal, config: LogConfig, *, everything: bool) -> Iterator[
             yield from (Run(at.topic, at.partition, start, stop) for start, stop in spans if start < stop)
 
 
-def _copy(journal: Journal, folder: Path, manifest: Manifest, progress: Progress, file_bytes: int) -> Manifest:
+def _copy(journal: Journal, folder: Path, manifest: Manifest, progress: Progress, file_bytes: int, key: Key | None) -> Manifest:
     total = sum(run.next - run.first for run in manifest.runs)
     number, reached = manifest.done
     while number < len(manifest.runs):
-        with FileWriter(folder, len(manifest.files) + 1, manifest) as writer:
+        with FileWriter(folder, len(manifest.files) + 1, manifest, key) as writer:
             while number < len(manifest.runs) and (writer.bytes < file_bytes or not writer.records):
                 run = manifest.runs[number]
                 records, reached = _next(journal, run, max(reached, run.first))

@@ -7,6 +7,9 @@ lines of text, the format's name and a JSON object that says whose it is; then c
     body: u16 length of the topic, u32 partition, i64 first offset, i64 last offset, u32 records, u8 codec, topic,
           and a batch as in the journal (`trunkline.log.journal.frames`)
 
+The set of a sealed journal is sealed: each batch with a key of the set's own, bound to what its chunk says before it. The manifest holds
+that key, wrapped by the gateway's.
+
 The manifest names every file with its length and SHA-256, and carries one of itself.
 """
 
@@ -24,11 +27,14 @@ import msgspec
 from trunkline.ledger.status import EdgeCount
 from trunkline.log.journal import frames
 from trunkline.log.journal.marks import sync_folder
+from trunkline.log.journal.sealing import Key, WrongKey, needed
 from trunkline.log.port import Record, StoredRecord
 from trunkline.model.errors import CorruptData, Misconfigured, RetryLater
 
 MANIFEST: Final = "manifest.json"
 _FORMAT: Final = "trunkline copy-out 1"
+#: Releases that cannot open a sealed set do not know this one.
+_SEALED_FORMAT: Final = "trunkline copy-out 2"
 _FIRST_LINE: Final = b"TRUNKLINE COPY-OUT 1\n"
 #: A file is ended when it passes this.
 FILE_BYTES: Final = 1 << 30
@@ -73,6 +79,7 @@ class Manifest(msgspec.Struct, frozen=True):
         done: place in `runs` and offset up to which the finished files reach.
         complete: whether everything is copied.
         files: the finished ones.
+        key: the key of a sealed set, wrapped; empty when it is not sealed.
     """
 
     gateway: str
@@ -88,6 +95,7 @@ class Manifest(msgspec.Struct, frozen=True):
     done: tuple[int, int] = (0, 0)
     complete: bool = False
     files: list[CopiedFile] = []
+    key: str = ""
 
     @property
     def records(self) -> int:
@@ -105,7 +113,7 @@ class Chunk(NamedTuple):
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest in one step, durably."""
-    plain = {"format": _FORMAT, **msgspec.to_builtins(manifest)}
+    plain = {"format": _SEALED_FORMAT if manifest.key else _FORMAT, **msgspec.to_builtins(manifest)}
     plain["sha256"] = _digest(plain)
     fresh = folder / f"{MANIFEST}.new"
     with fresh.open("w") as file:
@@ -130,8 +138,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise Misconfigured(f"{folder} is no copy-out: it has no {MANIFEST}") from None
     except (OSError, ValueError) as error:
         raise CorruptData(f"{path}: the manifest cannot be read: {error}: copy out again") from error
-    if not isinstance(plain, dict) or plain.get("format") != _FORMAT:
-        raise Misconfigured(f"{path} is no manifest of '{_FORMAT}': it is something else, or of a newer release")
+    if not isinstance(plain, dict) or plain.get("format") not in (_FORMAT, _SEALED_FORMAT):
+        raise Misconfigured(f"{path} is no manifest of '{_SEALED_FORMAT}': it is something else, or of a newer release")
     if plain.pop("sha256", None) != _digest(plain):
         raise CorruptData(f"{path}: the manifest fails its checksum: copy out again")
     del plain["format"]
@@ -139,6 +147,18 @@ def read_manifest(folder: Path) -> Manifest:
         return msgspec.convert(plain, Manifest)
     except msgspec.ValidationError as error:
         raise CorruptData(f"{path}: {error}: copy out again") from error
+
+
+def set_key(manifest: Manifest, given: Key | None) -> Key | None:
+    """Return the key of a set's records, None when it is not sealed. Raises WrongKey."""
+    if not manifest.key:
+        return None
+    if given is None:
+        raise WrongKey(f"the copy-out is sealed with the key {needed(manifest.key)}, and no key was given")
+    try:
+        return given.unwrap(manifest.key)
+    except WrongKey as error:
+        raise WrongKey(f"the copy-out is {error}") from None
 
 
 def _digest(plain: dict[str, object]) -> str:
@@ -152,9 +172,11 @@ class FileWriter:
         folder: of the set.
         number: of the file, from 1.
         manifest: says whose it is.
+        key: seals the records; None leaves them readable.
     """
 
-    def __init__(self, folder: Path, number: int, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, number: int, manifest: Manifest, key: Key | None) -> None:
+        self._key = key
         self.path = folder / f"{number:06d}.tlk"
         self._part = folder / f"{number:06d}.part"
         self._file = self._part.open("wb")
@@ -175,7 +197,9 @@ class FileWriter:
         plain = [Record(one.value, one.key, one.headers, one.timestamp) for one in records]
         codec, stored = frames.pack(frames.encode(plain, first.timestamp)[0])
         topic = first.topic.encode()
-        body = _BODY.pack(len(topic), first.partition, first.offset, last.offset, len(records), codec) + topic + stored
+        codec |= frames.SEALED if self._key is not None else 0
+        head = _BODY.pack(len(topic), first.partition, first.offset, last.offset, len(records), codec) + topic
+        body = head + (self._key.seal(stored, head) if self._key is not None else stored)
         self._write(_CHUNK.pack(len(body), zlib.crc32(body)) + body)
         self.records += len(records)
 
@@ -186,7 +210,7 @@ class FileWriter:
         os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # or the page cache would be checked, not the stick
         self._file.close()
         finished = CopiedFile(self.path.name, self.bytes, self._sum.hexdigest(), self.records)
-        for _ in read_file(self._part, finished):
+        for _ in read_file(self._part, finished, self._key):
             pass
         self._part.replace(self.path)
         sync_folder(self.path.parent)
@@ -200,7 +224,7 @@ class FileWriter:
         self._part.unlink(missing_ok=True)
 
 
-def read_file(path: Path, expected: CopiedFile) -> Iterator[tuple[int, Chunk]]:
+def read_file(path: Path, expected: CopiedFile, key: Key | None) -> Iterator[tuple[int, Chunk]]:
     """Yield each chunk of a file and the byte after it; what was yielded is whole only when the end is reached.
 
     Raises:
@@ -229,7 +253,7 @@ def read_file(path: Path, expected: CopiedFile) -> Iterator[tuple[int, Chunk]]:
                 length, check = _CHUNK.unpack(take(_CHUNK.size))
                 if length > min(_LARGEST_BODY, size - at) or zlib.crc32(body := take(length)) != check:
                     raise CorruptData(f"{path}, byte {at}: a chunk fails its checksum: copy out again")
-                chunk = _chunk(body, path, at)
+                chunk = _chunk(body, path, at, key)
                 at = file.tell()
                 yield at, chunk
             if size != expected.bytes or digest.hexdigest() != expected.sha256:
@@ -240,11 +264,14 @@ def read_file(path: Path, expected: CopiedFile) -> Iterator[tuple[int, Chunk]]:
         raise RetryLater(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _chunk(body: bytes, path: Path, at: int) -> Chunk:
+def _chunk(body: bytes, path: Path, at: int, key: Key | None) -> Chunk:
     try:
         length, partition, first, _, count, codec = _BODY.unpack_from(body)
-        topic = body[_BODY.size : _BODY.size + length].decode()
-        opened = frames.decode(frames.unpack(codec, body[_BODY.size + length :]))
+        head, stored = body[: _BODY.size + length], body[_BODY.size + length :]
+        topic = head[_BODY.size :].decode()
+        if key is not None:
+            stored, codec = key.open(stored, head), codec & ~frames.SEALED
+        opened = frames.decode(frames.unpack(codec, stored))
     except (struct.error, UnicodeDecodeError, CorruptData) as error:
         raise CorruptData(f"{path}, byte {at}: a chunk cannot be read: {error}") from error
     if len(opened.values) != count:

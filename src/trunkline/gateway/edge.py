@@ -304,10 +304,11 @@ class EdgeWriter:
             appends.setdefault(at.topic, []).append(record)
             tallies[tally_key(READ, event.source, category, hour)] += 1
         facts = {_META: msgspec.json.encode(sequence).decode()}
-        facts |= {_CHECKPOINT + source: stands for source, stands in checkpoints.items()}
+        # where a source stands may be a piece of what it reads: the last row's key, a file's name
+        stand = {_CHECKPOINT + source: stands for source, stands in checkpoints.items()}
         within = self._bounds.ceiling if urgent else self._bounds.within
         try:
-            self._journal.append_many(appends, tallies=tallies, meta=facts, within=within)
+            self._journal.append_many(appends, tallies=tallies, meta=facts, private=stand, within=within)
         except NoRoom as error:
             if self._bounds.disk_full and not urgent:
                 raise DiskFull("the disk of the edge journal is full") from error

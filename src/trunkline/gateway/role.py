@@ -30,7 +30,7 @@ from trunkline.gateway.runner import SourceRunner
 from trunkline.gateway.unmade import Unmade
 from trunkline.ledger.status import GatewayStatus, LinkStatus
 from trunkline.log.codec.forms import forms_of
-from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
+from trunkline.log.opening import edge_key, layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
 from trunkline.model.errors import RetryLater, TrunklineError
@@ -68,7 +68,7 @@ class Gateway:
     ) -> None:
         self._config = config
         layout = layout_of(log_config)
-        self._journal = open_edge_journal(log_config, data_dir, config.id)
+        self._journal = open_edge_journal(log_config, data_dir, config.id, edge_key(config, secrets))
 
         site = open_site or partial(open_site_log, log_config, data_dir, secrets)
 

@@ -1,4 +1,4 @@
-"""Deletes what the site log has kept long enough, never what a consumer has yet to read."""
+"""Deletes what the site log has kept long enough, never what a consumer has yet to read, and gives the room back to the disk."""
 
 import threading
 from collections.abc import Sequence
@@ -14,6 +14,8 @@ from trunkline.model.errors import RetryLater
 log = structlog.get_logger("trunkline.log")
 
 PERIOD_SECONDS: Final = 60.0
+#: Longest time for which room is given back in one go; appends wait for single steps of it.
+_GIVE_BACK_SECONDS: Final = 5.0
 
 
 def keep_positions(site: Log, groups: Sequence[str]) -> Positions:
@@ -30,8 +32,17 @@ def sweep(site: Journal, groups: Sequence[str], now: int) -> int:
     return sum(gone.records for gone in site.enforce_retention(now, keep_positions(site, groups)).values())
 
 
+def tidy(site: Journal, groups: Sequence[str], now: int) -> int:
+    """Sweep, and give free pages back to the disk when there are many; return how many records went."""
+    gone = sweep(site, groups, now)
+    space = site.space()
+    if space.wasteful:
+        site.give_back(space.slack, _GIVE_BACK_SECONDS)
+    return gone
+
+
 class Housekeeper(threading.Thread):
-    """Sweeps the site log once a minute.
+    """Tidies the site log once a minute.
 
     Args:
         site: the site log's journal.
@@ -46,10 +57,10 @@ class Housekeeper(threading.Thread):
         self._stop_event = stop
 
     def run(self) -> None:
-        """Sweep until stopped."""
+        """Tidy until stopped."""
         while not self._stop_event.wait(PERIOD_SECONDS):
             try:
-                gone = sweep(self._site, self._groups, times.now())
+                gone = tidy(self._site, self._groups, times.now())
             except RetryLater as error:
                 log.warning("retention has to wait", error=str(error))
                 continue

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trunkline.config.kafka import Profile
-from trunkline.config.secrets import SecretStore
-from trunkline.config.site import LogConfig
+from trunkline.config.secrets import SecretStore, SecretUnavailable, key_bytes
+from trunkline.config.site import GatewayConfig, LogConfig
 from trunkline.log.journal.journal import Journal
+from trunkline.log.journal.sealing import Key, WrongKey
 from trunkline.log.port import Log, Topic
 from trunkline.log.topics import Layout
 from trunkline.model import times
+from trunkline.model.errors import Misconfigured
 
 if TYPE_CHECKING:
     from trunkline.log.kafka.engine import KafkaLog
@@ -110,9 +112,25 @@ def edge_journal(data_dir: Path, gateway: str) -> Path:
     return data_dir / "edge" / gateway / "journal.db"
 
 
-def open_edge_journal(config: LogConfig, data_dir: Path, gateway: str) -> Journal:
-    """Open a gateway's edge journal. It keeps everything until the gateway prunes it."""
-    journal = Journal(edge_journal(data_dir, gateway))
+def edge_key(config: GatewayConfig, secrets: SecretStore) -> Key | None:
+    """Return the key that seals a gateway's journal, None when the site file asks for none. Raises WrongKey: it cannot be had."""
+    encryption = config.buffer.encryption
+    return key_named(encryption.key, secrets) if encryption is not None else None
+
+
+def key_named(reference: str, secrets: SecretStore) -> Key:
+    """Return the key that a secret reference names. Raises WrongKey."""
+    try:
+        return Key(key_bytes(secrets.resolve(reference)))
+    except SecretUnavailable as error:
+        raise WrongKey(str(error)) from None
+    except Misconfigured as error:
+        raise WrongKey(f"{reference}: {error}") from None
+
+
+def open_edge_journal(config: LogConfig, data_dir: Path, gateway: str, key: Key | None = None) -> Journal:
+    """Open a gateway's edge journal. It keeps everything until the gateway prunes it. Raises Misconfigured, RetryLater."""
+    journal = Journal(edge_journal(data_dir, gateway), key=key)
     try:
         journal.create(layout_of(config).edge_catalogue())
     except BaseException:

@@ -9,6 +9,7 @@ retention.py   deleting from the old end
 space.py       what the file takes, and giving it back
 reserve.py     room on the disk held for what must get in when it is full
 frames.py      the bytes of a batch
+sealing.py     encryption, and the keys for it
 schema.py      tables and every SQL statement that more than one module uses
 store.py       connections, the writers' lock, transactions, what an SQLite error means
 marks.py       the small file beside the journal that survives it

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from trunkline.log.journal import frames, schema
 from trunkline.log.journal.schema import place
+from trunkline.log.journal.sealing import OVERHEAD, Key
 from trunkline.log.journal.store import Damaged, TopicPlace
 from trunkline.log.partitioner import partition_of
 from trunkline.log.port import Appends, Positions, Record, TopicPartition
@@ -144,8 +145,18 @@ def _pack(records: Sequence[Record], now: int) -> Packed:
     return Packed(len(records), min(timestamps), max(timestamps), now, codec, stored, zlib.crc32(stored))
 
 
-def store_runs(db: sqlite3.Connection, runs: Sequence[Run], reserve: Callable[[int], None]) -> Positions:
-    """Insert prepared batches inside a transaction; return the next offset of each partition touched."""
+def _row(at: TopicPartition, rowid: int, batch: Packed, key: Key | None) -> tuple[int | bytes, ...]:
+    """Return the columns of a batch, sealed where there is a key: only now its place is known, to which it is bound."""
+    codec, frame, crc = batch.codec, batch.frame, batch.crc
+    if key is not None:
+        codec |= frames.SEALED
+        frame = key.seal(frame, schema.batch_binding(at, rowid, *batch.head, codec))
+        crc = zlib.crc32(frame)
+    return (rowid, *batch.head, schema.batch_crc(rowid, *batch.head, codec, crc), codec, frame)
+
+
+def store_runs(db: sqlite3.Connection, runs: Sequence[Run], reserve: Callable[[int], None], key: Key | None) -> Positions:
+    """Insert prepared batches inside a transaction, sealed with `key`; return the next offset of each partition touched."""
     if not runs:
         return {}
     lanes = [run.lane for run in runs]
@@ -160,10 +171,11 @@ def store_runs(db: sqlite3.Connection, runs: Sequence[Run], reserve: Callable[[i
         reserve(offset + run.count)
         for batch in run.batches:
             rowid = place(run.lane, offset)
-            rows.append((rowid, *batch.head, schema.batch_crc(rowid, *batch.head, batch.codec, batch.crc), batch.codec, batch.frame))
+            rows.append(_row(run.at, rowid, batch, key))
             offset += batch.length
-        seal = schema.seal("lane", run.lane, first, offset, size + run.size, revision + 1)
-        moves.append((run.lane, offset, size + run.size, revision + 1, seal))
+        size += run.size + (OVERHEAD * len(run.batches) if key is not None else 0)
+        seal = schema.seal("lane", run.lane, first, offset, size, revision + 1)
+        moves.append((run.lane, offset, size, revision + 1, seal))
         positions[run.at] = offset
     db.executemany(schema.INSERT_BATCH, rows)
     db.executemany(schema.MOVE_LANE, moves)

@@ -97,7 +97,7 @@ class JournalConsumer:
                 if lease is None or leases.get(lease[0]) != lease[1]:
                     raise self._went(at)
                 db.execute(schema.SET_POSITION, (self._member.group, lease[0], positions[at]))
-            appending.store_runs(db, runs, self._store.reserve)
+            appending.store_runs(db, runs, self._store.reserve, self._store.key)
             appending.add_tallies(db, tallies)
 
         self._guarded(lambda: self._store.write(work))
@@ -206,7 +206,7 @@ class JournalConsumer:
             before = self._next[at]
             records = self._ahead.pop(at, None)
             if records is None:
-                fetched = reading.fetch(db, at, lane, before, room, _POLL_BYTES - size)
+                fetched = reading.fetch(db, at, lane, before, room, _POLL_BYTES - size, self._store.key)
                 records = fetched.records
                 size += fetched.size
                 if fetched.damaged is not None:

@@ -16,8 +16,9 @@ All integers are little-endian. Columns, not records, because a thousand small r
     u32  header_length[total]             and length of its value
     ...  bytes of the names, header values, keys, values: each joined in order
 
-A frame is stored as it is (codec 0) or as one zstd frame (codec 1), whichever is clearly smaller. Integrity is the batch's CRC-32, which
-is checked before a frame is opened.
+A frame is stored as it is (codec 0) or as one zstd frame (codec 1), whichever is clearly smaller; in a sealed journal either is sealed
+(codec 2 and 3, `trunkline.log.journal.sealing`). Integrity is the batch's CRC-32 over what is stored, which is checked before a frame is
+opened.
 """
 
 import struct
@@ -33,6 +34,8 @@ from trunkline.model.errors import CorruptData
 
 RAW: Final = 0
 ZSTD: Final = 1
+#: Added to either when the bytes are sealed.
+SEALED: Final = 2
 
 _VERSION: Final = 1
 _KEYS: Final = 1

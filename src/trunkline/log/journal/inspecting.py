@@ -10,15 +10,17 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from trunkline.log.journal import frames, reading, schema
 from trunkline.log.journal import marks as marks_file
-from trunkline.log.journal import reading, schema
 from trunkline.log.journal.pages import Progress, Value, wal_of
 from trunkline.log.journal.salvage import beside, rebuild
 from trunkline.log.journal.schema import lane_of, offset_of, place
+from trunkline.log.journal.sealing import Key, needed
 from trunkline.log.journal.store import TopicPlace, topic_places
 from trunkline.log.port import TopicPartition
 from trunkline.model.errors import CorruptData, Misconfigured
@@ -47,6 +49,7 @@ class Checked(NamedTuple):
     Attributes:
         id: the journal's identity; empty when it cannot be read.
         batches, records, bytes: that are whole.
+        unopened: batches of them that are sealed and were not opened, for want of the key.
         flaws: what is wrong, in the order in which it was found.
         known: ranges that damage took earlier, on record.
     """
@@ -55,6 +58,7 @@ class Checked(NamedTuple):
     batches: int
     records: int
     bytes: int
+    unopened: int
     flaws: list[Flaw]
     known: list[reading.Quarantined]
 
@@ -83,35 +87,68 @@ def require_journal(db: sqlite3.Connection, path: Path) -> None:
         if marks_file.load(beside(path, ".marks")) is None:
             raise Misconfigured(f"{path} is no journal")
         raise CorruptData(f"{path}: the file's head is damaged")
-    if version != schema.SCHEMA_VERSION:
-        raise Misconfigured(f"journal {path} has format {version}, this release reads {schema.SCHEMA_VERSION}: update Trunkline")
+    if version not in schema.VERSIONS:
+        raise Misconfigured(f"journal {path} has format {version}, this release reads {schema.SEALED_VERSION}: update Trunkline")
 
 
-def check(path: Path, progress: Progress = lambda _done, _of: None) -> Checked:
-    """Look at every byte of a journal: structure, seals, marks and the checksum of each batch.
+def records_key(db: sqlite3.Connection, key: Key | None) -> Key | None:
+    """Return the key of a journal's records; None when it is not sealed, or `key` is None. Raises WrongKey."""
+    wrapped = schema.fact(db, schema.KEY)
+    return key.unwrap(wrapped) if key is not None and wrapped else None
+
+
+class Sealing(NamedTuple):
+    """How a journal is sealed: the fingerprint of the key that it needs, and the records and bytes from before, in the clear."""
+
+    key: str
+    plain_records: int
+    plain_bytes: int
+
+
+def sealing(db: sqlite3.Connection) -> Sealing | None:
+    """Return how a journal is sealed; None when it is not.
+
+    What is in the clear is counted from the old end of each partition up to the first sealed batch: the rest is newer.
+    """
+    wrapped = schema.fact(db, schema.KEY)
+    if not wrapped:
+        return None
+    records = size = 0
+    for number in _lanes(db):
+        heads = db.execute(
+            "SELECT codec, count, LENGTH(frame) FROM batch WHERE id >= ? AND id < ? ORDER BY id", (place(number, 0), place(number + 1, 0))
+        )
+        for _, count, length in takewhile(lambda head: not head[0] & frames.SEALED, heads):
+            records, size = records + count, size + length
+    return Sealing(needed(wrapped), records, size)
+
+
+def check(path: Path, key: Key | None = None, progress: Progress = lambda _done, _of: None) -> Checked:
+    """Look at every byte of a journal: structure, seals, marks, the checksum of each batch and, with the key, what is sealed.
 
     Args:
         path: its file.
+        key: the key that its gateway has in the site file; without it sealed batches have their checksum checked alone.
         progress: told how many of how many batches are done.
 
     Raises:
-        Misconfigured: there is no journal, or one of a newer release.
+        Misconfigured: there is no journal, one of a newer release, or one of another key.
     """
     at_rest = not beside(path, "-wal").exists()
-    checked = _look(path, progress)
+    checked = _look(path, key, progress)
     # a gateway that was started meanwhile changes what was looked at as a file at rest
     if checked.flaws and at_rest and beside(path, "-wal").exists():
-        checked = _look(path, progress)
+        checked = _look(path, key, progress)
     return checked
 
 
-def _look(path: Path, progress: Progress) -> Checked:
+def _look(path: Path, key: Key | None, progress: Progress) -> Checked:
     with looking(path) as db:
         flaws = list(_write_ahead_log(path))
         try:
             require_journal(db, path)
         except CorruptData as error:
-            return Checked("", 0, 0, 0, [*flaws, Flaw("file", str(error))], [])
+            return Checked("", 0, 0, 0, 0, [*flaws, Flaw("file", str(error))], [])
         identity = ""
         known: list[reading.Quarantined] = []
         batches = _Batches()
@@ -121,10 +158,11 @@ def _look(path: Path, progress: Progress) -> Checked:
             identity = schema.journal_id(db)
             flaws += _marks(db, path, identity)
             known = reading.quarantined(db)
+            batches.key = records_key(db, key)
             flaws += batches.look(db, progress)
         except (sqlite3.Error, UnicodeDecodeError, TypeError) as error:
             flaws.append(Flaw("file", f"cannot be read on: {error}"))
-        return Checked(identity, batches.count, batches.records, batches.bytes, flaws, known)
+        return Checked(identity, batches.count, batches.records, batches.bytes, batches.unopened, flaws, known)
 
 
 def _write_ahead_log(path: Path) -> Iterator[Flaw]:
@@ -187,7 +225,8 @@ class _Batches:
     """Goes through all batches, some hundred on each snapshot."""
 
     def __init__(self) -> None:
-        self.count = self.records = self.bytes = 0
+        self.key: Key | None = None
+        self.count = self.records = self.bytes = self.unopened = 0
         self._reached: dict[int, int] = {}  # by lane, where its last batch ended
 
     def look(self, db: sqlite3.Connection, progress: Progress) -> Iterator[Flaw]:
@@ -218,10 +257,14 @@ class _Batches:
             yield Flaw(f"lane {lane_of(rowid)}@{base}", "a batch of no partition")
             return
         try:
-            reading.open_batch(lane.at, row)
+            if closed := reading.is_sealed(row) and self.key is None:
+                reading.require_whole(lane.at, row)
+            else:
+                reading.open_batch(lane.at, row, self.key)
         except CorruptData as error:
             yield Flaw(_range(lane.at, base, base + max(1, count)), str(error))
         else:
+            self.unopened += closed
             self.count += 1
             self.records += count
             self.bytes += len(row[-1])
@@ -302,12 +345,6 @@ def records(db: sqlite3.Connection, at: TopicPartition) -> int:
     return int(count)
 
 
-def fact(db: sqlite3.Connection, name: str) -> str | None:
-    """Return a fact of a journal, None when there is none; see `Journal.meta`."""
-    row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-    return row[0] if row else None
-
-
 #: Bytes of a database file on which every process that has it open holds a lock in WAL mode (SQLite's SHARED_FIRST and SHARED_SIZE).
 _HELD_FROM: Final = 0x40000002
 _HELD_BYTES: Final = 510
@@ -328,15 +365,22 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
-def salvage_into(target: Path, source: Path, progress: Progress = lambda _done, _of: None) -> None:
+def salvage_into(target: Path, source: Path, key: Key | None = None, progress: Progress = lambda _done, _of: None) -> None:
     """Carry everything that proves itself in a damaged journal into a new file; the damaged one stays as it is.
 
+    Args:
+        target: the new file.
+        source: the damaged one.
+        key: the key that its gateway has in the site file: what a sealed journal holds in the clear from before is sealed on the way.
+        progress: told how many of how many pages were looked at.
+
     Raises:
-        Misconfigured: the damaged file is in use, or the new one is there already.
+        Misconfigured: the damaged file is in use or of another key, or the new one is there already.
     """
     if target.exists():
         raise Misconfigured(f"{target} is there already: name a file that is not")
     with alone(source):
         known = marks_file.load(beside(source, ".marks"))
-        marks = rebuild(target, source, f"salvaged out of {source.name}", known, progress)
+        sealed_with = key.unwrap(known.key) if key is not None and known is not None and known.key else None
+        marks = rebuild(target, source, f"salvaged out of {source.name}", known, sealed_with, progress)
         marks_file.save(beside(target, ".marks"), marks)

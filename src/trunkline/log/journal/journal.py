@@ -9,17 +9,22 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
+
 from trunkline.log.journal import appending, groups, reading, retention, schema, space
 from trunkline.log.journal.appending import Run
 from trunkline.log.journal.consumer import JournalConsumer
 from trunkline.log.journal.reading import Quarantined
 from trunkline.log.journal.retention import DeletedRange
 from trunkline.log.journal.salvage import beside
+from trunkline.log.journal.sealing import Key, is_sealed_text
 from trunkline.log.journal.space import Space
 from trunkline.log.journal.store import Store, TopicPlace, topic_places
 from trunkline.log.port import Appends, Positions, Record, StoredRecord, Topic, TopicPartition
 from trunkline.model import times
-from trunkline.model.errors import Misconfigured
+from trunkline.model.errors import CorruptData, Misconfigured
+
+_log = structlog.get_logger("trunkline.log")
 
 MAX_RECORD_BYTES: Final = 8 << 20
 SESSION_SECONDS: Final = 3.0
@@ -41,20 +46,29 @@ class Journal:
         store: its connections; for the journal's own modules.
     """
 
-    def __init__(self, path: Path, *, max_record_bytes: int = MAX_RECORD_BYTES, session_seconds: float = SESSION_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_record_bytes: int = MAX_RECORD_BYTES,
+        session_seconds: float = SESSION_SECONDS,
+        key: Key | None = None,
+    ) -> None:
         """Open the journal, creating or mending it where needed.
 
         Args:
             path: the file.
             max_record_bytes: larger records (value, key and headers together) are rejected.
             session_seconds: silence after which a group's other members take over a member's share.
+            key: seals every record from now on; what was there before stays readable. A journal that was ever opened with a key needs it.
 
         Raises:
+            WrongKey: it is sealed, and this is not its key; nothing was touched.
             Misconfigured: the file is something else, or of a newer release.
             RetryLater: it cannot be opened now.
         """
         self.path = path
-        self.store = Store(path)
+        self.store = Store(path, key)
         self._max_record_bytes = max_record_bytes
         self._session_us = round(session_seconds * times.SECOND)
         self._turns = count()
@@ -64,6 +78,20 @@ class Journal:
     def id(self) -> str:
         """The journal's identity for life: UUIDv7 as text."""
         return self.store.marks.id
+
+    @property
+    def sealed(self) -> bool:
+        """Whether records are sealed as they are written."""
+        return self.store.key is not None
+
+    def rekey(self, key: Key) -> None:
+        """Let another key open the journal from now on; its records stay as they are. Journal only.
+
+        Raises:
+            Misconfigured: the journal is not sealed.
+            RetryLater: it cannot be done, or not completed, now.
+        """
+        self.store.rewrap(key)
 
     # ------------------------------------------------------------------ topics
 
@@ -135,6 +163,7 @@ class Journal:
         *,
         tallies: Mapping[tuple[str, ...], int] | None = None,
         meta: Mapping[str, str] | None = None,
+        private: Mapping[str, str] | None = None,
         within: int | None = None,
     ) -> Positions:
         """Append to several topics, add to counters and set facts, in one durable transaction. Journal only.
@@ -143,6 +172,7 @@ class Journal:
             appends: records by topic.
             tallies: what to add to each counter; see `tallies`.
             meta: facts to set; see `meta`. Names must not start with 'journal.'.
+            private: facts whose values are sealed where the journal is.
             within: bytes of the file that may be in use afterwards.
 
         Returns:
@@ -153,16 +183,18 @@ class Journal:
             Misconfigured, RetryLater, Rejected: as `append`; nothing was written.
         """
         runs = self.prepare(appends)
-        facts = dict(meta or {})
-        if reserved := [name for name in facts if name.startswith(schema.RESERVED)]:
+        facts, hidden = meta or {}, private or {}
+        if reserved := [name for name in (*facts, *hidden) if name.startswith(schema.RESERVED)]:
             raise ValueError(f"the fact {reserved[0]!r} belongs to the journal itself: use another name")
-        if not (runs or tallies or facts):
+        if not (runs or tallies or facts or hidden):
             return {}
 
         def work(db: sqlite3.Connection) -> Positions:
-            positions = appending.store_runs(db, runs, self.store.reserve)
+            key = self.store.key
+            positions = appending.store_runs(db, runs, self.store.reserve, key)
             appending.add_tallies(db, tallies)
-            appending.set_facts(db, facts)
+            sealed = {name: key.seal_text(value, name) for name, value in hidden.items()} if key else hidden
+            appending.set_facts(db, {**facts, **sealed})
             if within is not None:
                 space.require_within(db, within)
             return positions
@@ -195,7 +227,7 @@ class Journal:
         """Read without a group; see the port."""
         lane = self._lane(at)
         while True:
-            fetched = self.store.read(lambda db: reading.fetch(db, at, lane, offset, max_records, _READ_BYTES))
+            fetched = self.store.read(lambda db: reading.fetch(db, at, lane, offset, max_records, _READ_BYTES, self.store.key))
             if fetched.damaged is not None:
                 self.quarantine(at, fetched.damaged)
             if fetched.records or fetched.damaged is None:
@@ -205,7 +237,7 @@ class Journal:
         """Return the newest record of a partition, None when it is empty. Journal only."""
         lane = self._lane(at)
         while True:
-            record, damaged = self.store.read(lambda db: reading.last(db, at, lane))
+            record, damaged = self.store.read(lambda db: reading.last(db, at, lane, self.store.key))
             if damaged is None:
                 return record
             self.quarantine(at, damaged)
@@ -249,9 +281,15 @@ class Journal:
         return {tuple(name.split(appending.TALLY_SEPARATOR)[:-1]): value for name, value in rows}
 
     def meta(self, key: str) -> str | None:
-        """Return a fact set by `append_many`, None when there is none. Journal only."""
-        row = self.store.read(lambda db: db.execute("SELECT value FROM meta WHERE name = ?", (key,)).fetchone())
-        return row[0] if row else None
+        """Return a fact set by `append_many`, None when there is none or, of a private one, its seal does not open. Journal only."""
+        value = self.store.read(lambda db: schema.fact(db, key))
+        if value is None or self.store.key is None or not is_sealed_text(value):
+            return value
+        try:
+            return self.store.key.open_text(value, key)
+        except CorruptData as error:
+            _log.error("a fact of the journal fails its authentication: it is passed over", path=str(self.path), fact=key, error=str(error))
+            return None
 
     # ------------------------------------------------------------------ space
 
@@ -296,8 +334,8 @@ class Journal:
         runs = self.prepare(with_appends or {})
 
         def work(db: sqlite3.Connection) -> DeletedRange:
-            deleted = retention.delete_before(db, at, lane, offset)
-            appending.store_runs(db, runs, self.store.reserve)
+            deleted = retention.delete_before(db, at, lane, offset, self.store.key)
+            appending.store_runs(db, runs, self.store.reserve, self.store.key)
             appending.add_tallies(db, tallies)
             return deleted
 
@@ -317,7 +355,7 @@ class Journal:
         for place in self.store.read(topic_places).values():
             more = True
             while more:
-                deleted, more = self.store.write(partial(retention.expire, topic=place, now=now, keep=keep or {}))
+                deleted, more = self.store.write(partial(retention.expire, topic=place, now=now, keep=keep or {}, key=self.store.key))
                 for at, went in deleted.items():
                     total[at] = total.get(at, DeletedRange()) + went
         return total
@@ -328,7 +366,7 @@ class Journal:
 
     def quarantine(self, at: TopicPartition, rowid: int) -> None:
         """Move a batch that failed its check out of the way; for the journal's own modules."""
-        self.store.write(lambda db: reading.quarantine(db, at, rowid))
+        self.store.write(lambda db: reading.quarantine(db, at, rowid, self.store.key))
 
     def close(self) -> None:
         """Release everything."""

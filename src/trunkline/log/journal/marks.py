@@ -1,8 +1,8 @@
 """The marks: a small file beside the journal that says what must never be forgotten, even if the journal is lost whole.
 
-It holds the journal's id, the ceiling (no offset of any partition has ever reached it) and where the topics' partitions lie. It changes
-only when a topic is created or the ceiling is raised, about once in a million records, so it costs nothing; a journal that is mended or
-replaced goes on above the ceiling and can never use an offset twice.
+It holds the journal's id, the ceiling (no offset of any partition has ever reached it), where the topics' partitions lie and, of a sealed
+journal, its wrapped key. It changes only when a topic is created, the key is wrapped anew or the ceiling is raised, about once in a million
+records, so it costs nothing; a journal that is mended or replaced goes on above the ceiling and can never use an offset twice.
 """
 
 import json
@@ -24,11 +24,13 @@ class Marks:
         id: the journal's id.
         ceiling: every offset ever given out is below it.
         topics: by name, the lane of partition 0 and the number of partitions.
+        key: the key of the records, wrapped; empty when the journal is not sealed.
     """
 
     id: str
     ceiling: int = STEP
     topics: dict[str, tuple[int, int]] = field(default_factory=dict)
+    key: str = ""
 
     def above(self, offset: int) -> "Marks":
         """Return marks whose ceiling leaves a whole step of room above `offset`."""
@@ -48,14 +50,15 @@ def load(path: Path) -> Marks | None:
             return None
         content = json.loads(body)
         topics = {name: (int(lane), int(partitions)) for name, (lane, partitions) in content["topics"].items()}
-        return Marks(str(content["id"]), int(content["ceiling"]), topics)
+        return Marks(str(content["id"]), int(content["ceiling"]), topics, str(content.get("key", "")))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def save(path: Path, marks: Marks) -> None:
     """Replace the file, durably. Raises OSError; then the old one is still there."""
-    body = json.dumps({"id": marks.id, "ceiling": marks.ceiling, "topics": marks.topics}, indent=1).encode()
+    content = {"id": marks.id, "ceiling": marks.ceiling, "topics": marks.topics} | ({"key": marks.key} if marks.key else {})
+    body = json.dumps(content, indent=1).encode()
     fresh = path.with_name(path.name + ".new")
     with fresh.open("wb") as file:
         file.write(b"%08x\n%s" % (zlib.crc32(body), body))

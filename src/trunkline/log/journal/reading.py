@@ -10,10 +10,11 @@ from typing import Final, Literal, NamedTuple
 
 from trunkline.log.journal import frames, schema
 from trunkline.log.journal.schema import lane_of, offset_of, place
+from trunkline.log.journal.sealing import Key
 from trunkline.log.journal.store import Damaged, require_sound
 from trunkline.log.port import StoredRecord, TopicPartition
 from trunkline.model import times
-from trunkline.model.errors import CorruptData
+from trunkline.model.errors import CorruptData, RetryLater
 
 #: From the batch that holds an offset on.
 _SELECT: Final = f"""
@@ -66,23 +67,47 @@ class Fetched:
     damaged: int | None = None
 
 
-def open_batch(at: TopicPartition, row: BatchRow) -> list[StoredRecord]:
-    """Return a batch's records. Raises CorruptData."""
+def is_sealed(row: BatchRow) -> bool:
+    """Return whether a batch needs a key to be opened."""
+    return bool(row[6] & frames.SEALED)
+
+
+def require_whole(at: TopicPartition, row: BatchRow) -> None:
+    """Check a batch's checksum, which needs no key. Raises CorruptData."""
     rowid, count, oldest, newest, appended, crc, codec, stored = row
     if schema.batch_crc(rowid, count, oldest, newest, appended, codec, zlib.crc32(stored)) != crc:
         raise CorruptData(f"batch {at.topic}/{at.partition}@{offset_of(rowid)} fails its checksum")
-    frame = frames.unpack(codec, stored)
-    opened = frames.decode(frame)
-    if len(opened.values) != count:
-        raise CorruptData(f"batch {at.topic}/{at.partition}@{offset_of(rowid)} holds {len(opened.values)} records instead of {count}")
+
+
+def open_batch(at: TopicPartition, row: BatchRow, key: Key | None) -> list[StoredRecord]:
+    """Return a batch's records.
+
+    Raises:
+        CorruptData: it fails its checksum, or its seal does not open.
+        RetryLater: it is sealed, and there is no key: the file was sealed by another process.
+    """
+    require_whole(at, row)
+    rowid, count, oldest, newest, appended, _, codec, stored = row
     base = offset_of(rowid)
+    if codec & frames.SEALED:
+        if key is None:
+            raise RetryLater(
+                f"batch {at.topic}/{at.partition}@{base} is sealed, and this process has no key: start it again with its site file"
+            )
+        try:
+            stored = key.open(stored, schema.batch_binding(at, rowid, count, oldest, newest, appended, codec))
+        except CorruptData as error:
+            raise CorruptData(f"batch {at.topic}/{at.partition}@{base} fails its authentication: {error}") from error
+    opened = frames.decode(frames.unpack(codec & ~frames.SEALED, stored))
+    if len(opened.values) != count:
+        raise CorruptData(f"batch {at.topic}/{at.partition}@{base} holds {len(opened.values)} records instead of {count}")
     columns = zip(
         repeat(at.topic), repeat(at.partition), range(base, base + count), opened.timestamps, opened.keys, opened.values, opened.headers
     )  # the endless ones end with the shortest
     return list(map(_stored_record, columns))
 
 
-def fetch(db: sqlite3.Connection, at: TopicPartition, lane: int, offset: int, max_records: int, max_bytes: int) -> Fetched:
+def fetch(db: sqlite3.Connection, at: TopicPartition, lane: int, offset: int, max_records: int, max_bytes: int, key: Key | None) -> Fetched:
     """Read whole batches from `offset` on until `max_records` or `max_bytes` are reached; at least one batch where there is one."""
     row = db.execute(schema.SELECT_LANE, (lane,)).fetchone()
     if row is None:
@@ -94,7 +119,7 @@ def fetch(db: sqlite3.Connection, at: TopicPartition, lane: int, offset: int, ma
         return fetched
     for batch in _batches(db, lane, offset):
         try:
-            records = open_batch(at, batch)
+            records = open_batch(at, batch, key)
         except CorruptData:
             fetched.damaged = batch[0]
             return fetched
@@ -112,21 +137,21 @@ def _batches(db: sqlite3.Connection, lane: int, offset: int) -> Iterator[BatchRo
     return db.execute(_SELECT, (place(lane, 0), place(lane, offset), place(lane + 1, 0)))
 
 
-def last(db: sqlite3.Connection, at: TopicPartition, lane: int) -> tuple[StoredRecord | None, int | None]:
+def last(db: sqlite3.Connection, at: TopicPartition, lane: int, key: Key | None) -> tuple[StoredRecord | None, int | None]:
     """Return the newest record of a partition, and the rowid of a damaged batch found on the way to it."""
     row = db.execute(schema.SELECT_LANE, (lane,)).fetchone()
     if row is None:
         raise Damaged(f"the lane of {at.topic}/{at.partition} is missing")
     for batch in db.execute(_SELECT_BACKWARDS, (place(lane, 0), place(lane + 1, 0) - 1)):
         try:
-            newest = open_batch(at, batch)[-1]
+            newest = open_batch(at, batch, key)[-1]
         except CorruptData:
             return None, batch[0]
         return (newest if newest.offset >= row[0] else None), None
     return None, None
 
 
-def quarantine(db: sqlite3.Connection, at: TopicPartition, rowid: int) -> None:
+def quarantine(db: sqlite3.Connection, at: TopicPartition, rowid: int, key: Key | None) -> None:
     """Move a batch that failed its check out of the way, inside a transaction.
 
     A wrong byte may be a sign of more: the structure of the file is checked first, because deleting from a broken tree breaks others.
@@ -138,7 +163,7 @@ def quarantine(db: sqlite3.Connection, at: TopicPartition, rowid: int) -> None:
     if row is None:
         return  # somebody else was faster
     try:
-        open_batch(at, row)
+        open_batch(at, row, key)
     except CorruptData as error:
         reason = str(error)
     else:

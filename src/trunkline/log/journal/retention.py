@@ -10,6 +10,7 @@ from typing import Final
 
 from trunkline.log.journal import reading, schema
 from trunkline.log.journal.schema import offset_of, place
+from trunkline.log.journal.sealing import Key
 from trunkline.log.journal.store import Damaged, TopicPlace
 from trunkline.log.port import TopicPartition
 from trunkline.model.errors import CorruptData
@@ -41,7 +42,7 @@ class DeletedRange:
         return DeletedRange(self.records + other.records, self.bytes + other.bytes, min(stamps, default=None), max(lasts, default=None))
 
 
-def delete_before(db: sqlite3.Connection, at: TopicPartition, lane: int, offset: int) -> DeletedRange:
+def delete_before(db: sqlite3.Connection, at: TopicPartition, lane: int, offset: int, key: Key | None) -> DeletedRange:
     """Delete every record below `offset`. A batch that reaches beyond it gives its space back when its last record goes."""
     row = db.execute(schema.SELECT_LANE, (lane,)).fetchone()
     if row is None:
@@ -56,17 +57,17 @@ def delete_before(db: sqlite3.Connection, at: TopicPartition, lane: int, offset:
         if base >= first and base + count <= offset:
             deleted += DeletedRange(count, length + schema.ROW_BYTES, oldest, newest)
         else:
-            deleted += _part(db, at, rowid, max(first, base), min(offset, base + count), whole=base + count <= offset)
+            deleted += _part(db, at, rowid, max(first, base), min(offset, base + count), key, whole=base + count <= offset)
     db.execute("DELETE FROM batch WHERE id >= ? AND id < ? AND id + count <= ?", (place(lane, 0), place(lane, offset), place(lane, offset)))
     db.execute(schema.UPDATE_LANE, (lane, offset, end, max(0, size - deleted.bytes)))
     return deleted
 
 
-def _part(db: sqlite3.Connection, at: TopicPartition, rowid: int, first: int, stop: int, *, whole: bool) -> DeletedRange:
+def _part(db: sqlite3.Connection, at: TopicPartition, rowid: int, first: int, stop: int, key: Key | None, *, whole: bool) -> DeletedRange:
     """Return the share of a batch between two offsets; its space is freed when it goes `whole`."""
     row = db.execute(schema.SELECT_BATCH, (rowid,)).fetchone()
     try:
-        stamps = [record.timestamp for record in reading.open_batch(at, row) if first <= record.offset < stop]
+        stamps = [record.timestamp for record in reading.open_batch(at, row, key) if first <= record.offset < stop]
     except CorruptData:
         stamps = [row[2], row[3]]
     freed = len(row[-1]) + schema.ROW_BYTES if whole else 0
@@ -81,7 +82,7 @@ def size(db: sqlite3.Connection, topic: TopicPlace) -> int:
 
 
 def expire(
-    db: sqlite3.Connection, topic: TopicPlace, now: int, keep: Mapping[TopicPartition, int]
+    db: sqlite3.Connection, topic: TopicPlace, now: int, keep: Mapping[TopicPartition, int], key: Key | None
 ) -> tuple[dict[TopicPartition, DeletedRange], bool]:
     """Delete up to `STRIDE` batches that a topic's retention no longer covers, never one that reaches to or above `keep`.
 
@@ -102,7 +103,7 @@ def expire(
         upto[partition] = base + count
         surplus -= length
     deleted = {
-        TopicPartition(topic.name, partition): delete_before(db, TopicPartition(topic.name, partition), topic.lane + partition, offset)
+        TopicPartition(topic.name, partition): delete_before(db, TopicPartition(topic.name, partition), topic.lane + partition, offset, key)
         for partition, offset in upto.items()
     }
     return deleted, bool(deleted) and len(heads) > STRIDE

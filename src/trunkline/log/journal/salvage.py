@@ -1,8 +1,9 @@
 """A damaged journal into a new one.
 
 The damaged file is set aside whole (`<name>.corrupt-<time>`, with its write-ahead log) and every row that proves itself by its checksum
-is carried over. The new journal keeps the id, topics, counters, facts and positions, and goes on **above the marks' ceiling**, so that
-no offset is ever used twice whatever was lost. What is missing is recorded as ranges in the quarantine table.
+is carried over, sealed ones as they are: that needs no key. With the key of the records, those that are not sealed are sealed on the way.
+The new journal keeps the id, topics, counters, facts and positions, and goes on **above the marks' ceiling**, so that no offset is ever
+used twice whatever was lost. What is missing is recorded as ranges in the quarantine table.
 
 Every step can be killed: a note beside the journal (`<name>.mending`) names the file set aside, and the next opener goes on from it.
 """
@@ -10,6 +11,7 @@ Every step can be killed: a note beside the journal (`<name>.mending`) names the
 import os
 import sqlite3
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,10 +20,12 @@ from typing import Final
 
 import structlog
 
-from trunkline.log.journal import schema
+from trunkline.log.journal import frames, schema
 from trunkline.log.journal.marks import Marks, resume_at, sync_folder
 from trunkline.log.journal.pages import Pages, Progress, Row, Value
 from trunkline.log.journal.schema import SEALED, Sealed, lane_of, offset_of, place
+from trunkline.log.journal.sealing import Key
+from trunkline.log.port import TopicPartition
 from trunkline.model import times
 from trunkline.model.identity import uuid7
 
@@ -45,7 +49,7 @@ def unfinished(path: Path) -> bool:
     return beside(path, ".mending").exists()
 
 
-def mend(path: Path, reason: str, marks: Marks | None) -> Marks:
+def mend(path: Path, reason: str, marks: Marks | None, key: Key | None) -> Marks:
     """Set the journal at `path` aside, salvage it into a new one and return the new marks (to be saved by the caller).
 
     The caller holds the writers' lock and has no connection open.
@@ -71,12 +75,14 @@ def mend(path: Path, reason: str, marks: Marks | None) -> Marks:
             wal.rename(beside(aside, "-wal"))
         beside(path, "-shm").unlink(missing_ok=True)
         sync_folder(path.parent)
-        marks = rebuild(path, aside, reason, marks)
+        marks = rebuild(path, aside, reason, marks, key)
     note.unlink()
     return marks or Marks(str(uuid7()))
 
 
-def rebuild(path: Path, aside: Path, reason: str, marks: Marks | None, progress: Progress = lambda _done, _of: None) -> Marks:
+def rebuild(
+    path: Path, aside: Path, reason: str, marks: Marks | None, key: Key | None, progress: Progress = lambda _done, _of: None
+) -> Marks:
     """Make the journal at `path` out of what proves itself in the file `aside`, which is only read; return its marks, to be saved.
 
     Args:
@@ -84,6 +90,7 @@ def rebuild(path: Path, aside: Path, reason: str, marks: Marks | None, progress:
         aside: the damaged file; its write-ahead log lies beside it.
         reason: why, for the record of what is lost.
         marks: those of the damaged journal.
+        key: of the records, where it is known and the journal is sealed.
         progress: told how many of how many pages were looked at.
     """
     fresh = beside(path, ".fresh")
@@ -95,7 +102,9 @@ def rebuild(path: Path, aside: Path, reason: str, marks: Marks | None, progress:
         db.execute("BEGIN IMMEDIATE")
         if aside.exists():
             with closing(Pages(aside)) as pages:
-                found.take(pages.rows(progress), db)
+                if key is not None:
+                    deque(found.take_facts(pages.rows(progress)), maxlen=0)  # what is sealed is bound to its topic's name
+                found.take(pages.rows(progress), db, _Sealer(key, found, marks))
         marks = _restore(db, found, reason, marks)
         db.execute("COMMIT")
         db.execute("PRAGMA synchronous = FULL")
@@ -114,12 +123,17 @@ class _Found:
 
     facts: dict[str, dict[Fact, Fact]] = field(default_factory=lambda: {table.name: {} for table in SEALED})
 
-    def take(self, rows: Iterator[Row], db: sqlite3.Connection) -> None:
+    def take(self, rows: Iterator[Row], db: sqlite3.Connection, sealer: "_Sealer") -> None:
         """Sort the rows: batches go straight into the new database, facts are kept for `_restore`."""
+        for rowid, values in self.take_facts(rows):
+            if _is_batch(rowid, values):
+                db.execute(schema.INSERT_BATCH.replace("INSERT", "INSERT OR IGNORE", 1), sealer.sealed((rowid, *values[1:])))
+
+    def take_facts(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Keep the facts among the rows; yield those that look like batches."""
         for rowid, values in rows:
             if len(values) == _BATCH_WIDTH and isinstance(values[-1], bytes):
-                if _is_batch(rowid, values):
-                    db.execute(schema.INSERT_BATCH.replace("INSERT", "INSERT OR IGNORE", 1), (rowid, *values[1:]))
+                yield rowid, values
                 continue
             for table in _BY_WIDTH.get(len(values), ()):
                 self._take_fact(table, rowid, values)
@@ -150,6 +164,28 @@ def _is_batch(rowid: int, values: Fact) -> bool:
     return crc == schema.batch_crc(rowid, count, oldest, newest, appended, codec, zlib.crc32(frame))
 
 
+class _Sealer:
+    """Seals batches that are not sealed yet, when there is a key."""
+
+    def __init__(self, key: Key | None, found: _Found, marks: Marks | None) -> None:
+        self._key = key
+        topics = _known_topics(found, marks)
+        self._places = {lane.lane: TopicPartition(lane.topic, lane.partition) for lane in _lanes(topics)}
+
+    def sealed(self, row: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Return the columns of a batch, sealed."""
+        rowid, count, oldest, newest, appended, _, codec, frame = row
+        if self._key is None or _number(codec) & frames.SEALED or not isinstance(frame, bytes):
+            return row
+        lane = lane_of(_number(rowid))
+        at = self._places.get(lane, TopicPartition(_UNNAMED.format(lane=lane), 0))
+        head = (_number(count), _number(oldest), _number(newest), _number(appended))
+        sealed_codec = _number(codec) | frames.SEALED
+        stored = self._key.seal(frame, schema.batch_binding(at, _number(rowid), *head, sealed_codec))
+        crc = schema.batch_crc(_number(rowid), *head, sealed_codec, zlib.crc32(stored))
+        return (rowid, *head, crc, sealed_codec, stored)
+
+
 @dataclass(frozen=True, slots=True)
 class _Lane:
     topic: str
@@ -167,6 +203,9 @@ def _restore(db: sqlite3.Connection, found: _Found, reason: str, marks: Marks | 
     if (schema.ID,) not in found.facts["meta"] and marks is not None:
         found_id = marks.id
         db.execute(schema.SET_META, (schema.ID, found_id))
+    wrapped = schema.fact(db, schema.KEY) or (marks.key if marks else "")
+    if wrapped:
+        schema.set_wrapped_key(db, wrapped)
     topics = _topics(db, found, marks)
     highest = max(
         (
@@ -179,13 +218,18 @@ def _restore(db: sqlite3.Connection, found: _Found, reason: str, marks: Marks | 
     resume = resume_at(marks, highest)
     for lane in _lanes(topics):
         _settle(db, lane, found.facts["lane"].get((lane.lane,)), resume, reason)
-    return Marks(found_id, resume, topics).above(resume)
+    return Marks(found_id, resume, topics, wrapped).above(resume)
+
+
+def _known_topics(found: _Found, marks: Marks | None) -> dict[str, tuple[int, int]]:
+    """Return the topics that the file or the marks speak of."""
+    topics = dict(marks.topics) if marks else {}
+    return topics | {str(row[1]): (_number(row[0]), _number(row[2])) for row in found.facts["topic"].values()}
 
 
 def _topics(db: sqlite3.Connection, found: _Found, marks: Marks | None) -> dict[str, tuple[int, int]]:
     """Return every topic known, adding to the new database those that only the marks or the batches speak of."""
-    topics = dict(marks.topics) if marks else {}
-    topics |= {str(row[1]): (_number(row[0]), _number(row[2])) for row in found.facts["topic"].values()}
+    topics = _known_topics(found, marks)
     covered = {lane.lane for lane in _lanes(topics)}
     (last,) = db.execute("SELECT COALESCE(MAX(id), 0) FROM batch").fetchone()
     for lane in range(1, lane_of(last) + 1):

@@ -17,8 +17,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from trunkline.log.port import TopicPartition
+
 APPLICATION_ID: Final = 0x54724C6B  # 'TrLk'
-SCHEMA_VERSION: Final = 1
+#: The format of a file, and that of one with sealed batches, which earlier releases would take for damaged ones.
+PLAIN_VERSION: Final = 1
+SEALED_VERSION: Final = 2
+VERSIONS: Final = (PLAIN_VERSION, SEALED_VERSION)
 PAGE_SIZE: Final = 4096
 
 OFFSET_BITS: Final = 47
@@ -51,6 +56,11 @@ def offset_of(rowid: int) -> int:
 def batch_crc(rowid: int, count: int, oldest: int, newest: int, appended: int, codec: int, frame_crc: int) -> int:
     """Return the check of a batch: over its frame (whose CRC-32 is given) and then its other columns."""
     return zlib.crc32(_BATCH_HEAD.pack(rowid, count, oldest, newest, appended, codec & 0xFF), frame_crc)
+
+
+def batch_binding(at: TopicPartition, rowid: int, count: int, oldest: int, newest: int, appended: int, codec: int) -> bytes:
+    """Return what a sealed frame is bound to: topic, partition, offset and every other column but the check."""
+    return _BATCH_HEAD.pack(rowid, count, oldest, newest, appended, codec & 0xFF) + f"{at.topic}/{at.partition}".encode()
 
 
 def seal(table: str, *values: int | str | bytes | None) -> int:
@@ -156,6 +166,8 @@ _PLAIN: Final = (
 #: Name under which the journal's own id is kept in `meta`; names of callers may not start with the prefix.
 RESERVED: Final = "journal."
 ID: Final = RESERVED + "id"
+#: The key of the file's records, wrapped by the key of the site file; there is none in a journal that was never sealed.
+KEY: Final = RESERVED + "key"
 
 #: Columns of a batch: rowid, records, smallest, largest timestamp, time of the append (all µs UTC), check, codec, bytes.
 BATCH_COLUMNS: Final = "id, count, oldest, newest, appended, crc, codec, frame"
@@ -211,7 +223,7 @@ def create(db: sqlite3.Connection, journal_id: str, *, shrinks: bool = True) -> 
     db.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL if shrinks else 0}")
     db.execute("BEGIN IMMEDIATE")
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute(f"PRAGMA user_version = {PLAIN_VERSION}")
     for statement in (*_PLAIN, *(line for table in SEALED for line in table.ddl())):
         db.execute(statement)
     db.execute(SET_META, (ID, journal_id))
@@ -249,6 +261,18 @@ def journal_id(db: sqlite3.Connection) -> str:
     """Return the journal's id."""
     value: str = db.execute("SELECT value FROM meta WHERE name = ?", (ID,)).fetchone()[0]
     return value
+
+
+def fact(db: sqlite3.Connection, name: str) -> str | None:
+    """Return a stored fact, None when there is none."""
+    row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def set_wrapped_key(db: sqlite3.Connection, wrapped: str) -> None:
+    """Store the wrapped key, inside a transaction; earlier releases refuse the file from then on."""
+    db.execute(SET_META, (KEY, wrapped))
+    db.execute(f"PRAGMA user_version = {SEALED_VERSION}")
 
 
 def first_difference(db: sqlite3.Connection) -> str | None:

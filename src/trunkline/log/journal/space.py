@@ -13,6 +13,7 @@ from trunkline.model.errors import NoRoom
 
 #: Pages given back in one transaction, so that appends never wait long.
 STEP_PAGES: Final = 256
+_SLACK_BYTES: Final = 1 << 20
 
 
 class Space(NamedTuple):
@@ -37,6 +38,16 @@ class Space(NamedTuple):
     def disk(self) -> int:
         """All of it."""
         return self.file + self.wal
+
+    @property
+    def slack(self) -> int:
+        """Free pages that are worth keeping for what comes next."""
+        return max(_SLACK_BYTES, self.used // 10)
+
+    @property
+    def wasteful(self) -> bool:
+        """Whether so much is free that it should be given back to the disk, down to `slack`."""
+        return self.free > 2 * self.slack
 
 
 def measure(db: sqlite3.Connection, wal: Path) -> Space:

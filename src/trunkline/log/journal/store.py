@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from trunkline.log.journal import marks as marks_file
 from trunkline.log.journal import salvage, schema
 from trunkline.log.journal.marks import Marks
 from trunkline.log.journal.pages import wal_of
+from trunkline.log.journal.sealing import Key, WrongKey, needed
 from trunkline.model.errors import DiskFull, Misconfigured, RetryLater
 from trunkline.model.identity import uuid7
 
@@ -83,10 +85,19 @@ class Reader:
 
 
 class Store:
-    """One journal file."""
+    """One journal file.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        path: the file.
+        key: seals and opens its records; None in a journal that is not sealed.
+        marks: what its small file says.
+        changed: notified after every write of this process.
+    """
+
+    def __init__(self, path: Path, given: Key | None = None) -> None:
         self.path = path
+        self.key: Key | None = None
+        self._given = given
         self.changed = threading.Condition()
         self.marks = Marks("")
         self._marks_path = salvage.beside(path, ".marks")
@@ -101,6 +112,7 @@ class Store:
         except OSError as error:
             raise RetryLater(f"journal {path} cannot be opened: {error}") from error
         try:
+            self._require_key()
             self.write(schema.journal_id)
         except BaseException:
             self.close()
@@ -210,7 +222,7 @@ class Store:
     def remember_topics(self, topics: dict[str, tuple[int, int]]) -> None:
         """Write, inside a write, where the topics' partitions lie."""
         known = marks_file.load(self._marks_path) or self.marks
-        self.marks = Marks(known.id, known.ceiling, topics)
+        self.marks = replace(known, topics=topics)
         marks_file.save(self._marks_path, self.marks)
 
     def close(self) -> None:
@@ -288,8 +300,9 @@ class Store:
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         db.execute(f"PRAGMA journal_size_limit = {2 * _CHECKPOINT_PAGES * schema.PAGE_SIZE}")
         db.execute("PRAGMA cache_size = -8000")
-        self._writer_file = self.file()
+        self._admit(db)
         self._recall(db)
+        self._writer_file = self.file()
         return db
 
     def _close_writer(self) -> None:
@@ -319,11 +332,85 @@ class Store:
         journal_id = schema.journal_id(db)
         (highest,) = db.execute("SELECT COALESCE(MAX(next), 0) FROM lane").fetchone()
         known = marks_file.load(self._marks_path)
+        wrapped = schema.fact(db, schema.KEY) or ""
         if known is None or known.id != journal_id or known.ceiling <= highest:
             topics = {name: (lane, partitions) for name, lane, partitions in db.execute("SELECT name, lane, partitions FROM topic")}
-            known = Marks(journal_id, known.ceiling if known else 0, topics).above(highest)
+            known = Marks(journal_id, known.ceiling if known else 0, topics, wrapped).above(highest)
+            marks_file.save(self._marks_path, known)
+        elif known.key != wrapped:
+            known = replace(known, key=wrapped)
             marks_file.save(self._marks_path, known)
         self.marks = known
+
+    # ------------------------------------------------------------------ key
+
+    def _require_key(self) -> None:
+        """Refuse a missing or wrong key before anything is touched. Raises WrongKey."""
+        with self._exclusive():
+            wrapped = [one for one in self._wrapped() if one]
+        reason: WrongKey | None = None
+        for one in wrapped:
+            try:
+                self._unwrap(one)
+            except WrongKey as error:
+                reason = reason or error
+            else:
+                return
+        if reason is not None:
+            raise reason
+
+    def _wrapped(self) -> Iterator[str]:
+        """Yield the wrapped key as far as it can be read, from the file first."""
+        if self.file() is not None:
+            # SQLite would make files beside one that nobody has open
+            mode = "ro" if salvage.beside(self.path, "-wal").exists() else "ro&immutable=1"
+            with suppress(sqlite3.Error, UnicodeDecodeError), closing(self._connect(mode)) as db:
+                yield schema.fact(db, schema.KEY) or ""
+        known = marks_file.load(self._marks_path)
+        yield known.key if known else ""
+
+    def _unwrap(self, wrapped: str) -> Key:
+        if self._given is None:
+            raise WrongKey(f"journal {self.path} is sealed with the key {needed(wrapped)}, and no key was given")
+        try:
+            return self._given.unwrap(wrapped)
+        except WrongKey as error:
+            raise WrongKey(f"journal {self.path} is {error}") from None
+
+    def _admit(self, db: sqlite3.Connection) -> None:
+        """Take the key of the file's records out of its wrapping; make one when the first key was given. Raises WrongKey."""
+        wrapped = schema.fact(db, schema.KEY)
+        if wrapped is not None:
+            self.key = self._unwrap(wrapped)
+        elif self._given is not None:
+            fresh = self.key or Key.random()
+            wrapped = self._given.wrap(fresh)
+            self._transaction(db, lambda db: schema.set_wrapped_key(db, wrapped), durable=True)
+            self.key = fresh
+
+    def rewrap(self, given: Key) -> None:
+        """Wrap the key of the records with another one, and leave nothing of the wrapping before in the file or its write-ahead log.
+
+        Raises:
+            RetryLater: somebody reads all the time, so that the write-ahead log cannot be emptied; the new key is in force.
+        """
+        key = self.key
+        if key is None:
+            raise Misconfigured(f"journal {self.path} is not sealed: give its gateway a key and start it")
+        with self._exclusive():
+            db = self._current()
+            db.execute("PRAGMA secure_delete = ON")
+            try:
+                self._transaction(db, lambda db: schema.set_wrapped_key(db, given.wrap(key)), durable=True)
+                self._given = given
+                self._recall(db)
+                (busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                raise RetryLater(f"journal {self.path} cannot be given another key now: {error}") from error
+            finally:
+                db.execute("PRAGMA secure_delete = OFF")
+        if busy:
+            raise RetryLater(f"journal {self.path} has the new key, but its write-ahead log is in use and may hold the old one: try again")
 
     # ------------------------------------------------------------------ damage
 
@@ -338,10 +425,10 @@ class Store:
             if marks_file.load(self._marks_path) is None:
                 raise Misconfigured(f"{self.path} is an SQLite file but no journal: give the journal a path of its own")
             raise Damaged("the file's head is damaged")
-        if version != schema.SCHEMA_VERSION:
+        if version not in schema.VERSIONS:
             if version > 1 << 16:
                 raise Damaged("the file's head is damaged")
-            raise Misconfigured(f"journal {self.path} has format {version}, this release reads {schema.SCHEMA_VERSION}: update Trunkline")
+            raise Misconfigured(f"journal {self.path} has format {version}, this release reads {schema.SEALED_VERSION}: update Trunkline")
         if not schema.is_whole(db):
             raise Damaged("the description of the tables is damaged")
         if self.path.stat().st_size <= _CHECK_UP_TO:
@@ -357,7 +444,7 @@ class Store:
         self._close_writer()
         self._checked = False
         try:
-            self.marks = salvage.mend(self.path, reason, marks_file.load(self._marks_path))
+            self.marks = salvage.mend(self.path, reason, marks_file.load(self._marks_path), self.key)
             marks_file.save(self._marks_path, self.marks)
         except OSError as error:
             raise RetryLater(f"journal {self.path} is damaged ({reason}) and cannot be mended now: {error}") from error
