@@ -20,8 +20,8 @@ from trunkline.model.reading import Kind
 #: Of drills without a site file.
 GATEWAY: Final = "edge-1"
 SOURCE: Final = "rehearsal"
-#: What the historian has goes at once, so that the drill sees the disk's room come back.
-_NO_COPIES: Final = {"retention_days": 0.000_1}
+#: What the historian has goes at once, so that the drill sees the disk's room come back; the user's key stays where it is.
+_OWN: Final = {"retention_days": 0.000_1, "encryption": None}
 
 
 class PlannedTag(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ def document_of(gateway: GatewayConfig, tags: Sequence[PlannedTag], config: Site
         "site": "drill",
         "data_dir": "data",
         "log": {"engine": "journal", **naming},
-        "gateways": [{"id": gateway.id, "buffer": {**gateway.buffer.model_dump(mode="json"), **_NO_COPIES}, "sources": sources}],
+        "gateways": [{"id": gateway.id, "buffer": {**gateway.buffer.model_dump(mode="json"), **_OWN}, "sources": sources}],
     }
 
 
