@@ -58,15 +58,17 @@ class Reserve:
             with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError:
-            self.release()
+            self._empty()
             return False
         self._known = size
         return True
 
     def release(self) -> None:
         """Let go of the room."""
-        if self.spent:
-            return
+        if not self.spent:
+            self._empty()
+
+    def _empty(self) -> None:
         with contextlib.suppress(OSError), self._path.open("wb") as file:  # a disk that cannot be written has more to tell than this
             file.write(b"%d" % self._known)
 
