@@ -32,9 +32,11 @@ RECOVERY_SECONDS: Final = 5.0
 #: Seconds between two alarms.
 ALARM_SECONDS: Final = 0.05
 #: Parts of the history after one of which the disk is filled: the seed picks.
-_FILLED_BETWEEN: Final = (0.3, 0.6)
+_FILLED_BETWEEN: Final = (0.1, 0.3)
 #: Readings that may have been about to get in when the disk was full, or found a place in the file as it is.
 _UNDER_WAY: Final = 50_000
+#: A write-ahead log at its largest, which takes readings for a while when the file cannot grow any more.
+_LOG_BYTES: Final = 8 << 20
 #: Bytes that are of no use to alarms: the write-ahead log is carried over into them first, 4 MB and a transaction.
 _LEAST_HELD: Final = 5 << 20
 #: An alarm that is not acknowledged for so long waits.
@@ -42,7 +44,6 @@ _STALLED: Final = 30.0
 #: The same where nothing is held for alarms, so that it is no surprise.
 _STALLED_FOR_SURE: Final = 3.0
 _AFTERWARDS: Final = 3.0
-_SAMPLE_SECONDS: Final = 0.25
 _QUICK: Final = 0.02
 #: What the edge says of a full disk.
 _FULL: Final = b"the disk of the edge journal is full"
@@ -50,8 +51,8 @@ _DELETE_AN_ALARM: Final = "DELETE FROM historian.event WHERE ctid = (SELECT ctid
 
 
 def history_of(megabytes: int) -> int:
-    """Return how many readings to feed to an edge whose disk has so many MB: about a sixth of it, beside what the edge holds back."""
-    return megabytes * 1_000_000 // 80
+    """Return how many readings to feed to an edge whose disk has so many MB: half of what its write-ahead log leaves, at 12 B."""
+    return (megabytes * 1_000_000 - _LOG_BYTES) // 24
 
 
 class _Look(NamedTuple):
@@ -107,7 +108,7 @@ class FullDisk(Rehearsal):
 
     def rehearse(self) -> Outcome:
         """See `Rehearsal`."""
-        self.tell(f"{self.history:,} readings of {len(self.plan.tags):,} tags; the disk is full after {self._fill_at:,}")
+        self.tell(f"{self.history:,} readings of {len(self.plan.tags):,} tags; the disk is filled after {self._fill_at:,}")
         self.edge.start()
         self.feed([], self._fill_at)
         self.tell("another program fills the disk")
@@ -161,6 +162,8 @@ class FullDisk(Rehearsal):
     def _endure(self) -> None:
         """Wait until so many alarms are acknowledged on the full disk, or none is any more; kill the edge meanwhile."""
         before, first, noticed = self.look(), self._alarms_taken(), self._noticed
+        if not noticed and not before.dropped:
+            raise DrillFailed("all readings were taken in before the disk was full: make it larger (--disk-mb)")
         # where nothing can be held for it, a gateway that was killed starts again only once there is room
         due = [first + place for place in self._kills] if self._reserves else []
         have, moved = first, time.monotonic()
@@ -208,9 +211,9 @@ class FullDisk(Rehearsal):
     # ------------------------------------------------------------------ looking
 
     def look(self) -> Sample:
-        """See `Rehearsal`; a few looks at alarms and at the disk are kept as well."""
+        """See `Rehearsal`; with the looks that are kept go those at alarms and at the disk."""
         sample = super().look()
-        if not self._looks or sample.seconds - self._looks[-1].seconds >= _SAMPLE_SECONDS:
+        if self.course.samples[-1] is sample:
             alarms = self.journal.counts(Category.ALARM)
             self._looks.append(_Look(sample.seconds, alarms[READ], alarms[FORWARDED], self._disk.left()))
         return sample

@@ -51,6 +51,8 @@ def write_report(file: Path, outcome: Outcome) -> None:
 
 def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
     plan = outcome.plan
+    pace = "at their own pace" if plan.paced else "as quickly as the machine could"
+    history = f"{facts['days']:g} d {pace}" if plan.steps > 1 else f"read every {plan.period_us / times.SECOND:g} s"
     if outcome.sabotage:
         words = "The planted defect was noticed." if outcome.passed else "The planted defect was not noticed."
     elif outcome.passed:
@@ -61,8 +63,8 @@ def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
         words = "Not every promise was kept: what does not agree is listed below."
     return (
         f"<h1>Drill: {outcome.name}</h1><p{'' if outcome.passed else ' class=failed'}>{words}</p>"
-        f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {facts["days"]:g} d '
-        f"{'at their own pace' if plan.paced else 'as quickly as the machine could'}, seed {plan.seed}. trunkline {__version__}, "
+        f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {history}, seed {plan.seed}. '
+        f"trunkline {__version__}, "
         f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: a kill.</p>"
     )
 
@@ -81,8 +83,7 @@ def _figures(outcome: Outcome, facts: dict[str, Any]) -> str:
             f"{facts['kills']} · {facts['cuts']}",
             "of processes; cuts of the link",
         ),
-        Figure("taking in", _rate(facts["feed_rate"]), "durable before it is acknowledged, starts after kills included"),
-        Figure("catching up", _rate(facts["drain_rate"]), f"{facts['drain_of_peak'] or 0:.0%} of its best rate over three seconds"),
+        *(_rates(facts) if facts["feed_rate"] else ()),
         Figure("live readings, 99th percentile", _seconds(facts["live_p99_s"]), "until they are in the site log"),
         Figure("memory at most", f"{facts['memory_mb']:,.0f} MB", "of the gateway"),
         Figure(
@@ -92,6 +93,13 @@ def _figures(outcome: Outcome, facts: dict[str, Any]) -> str:
     ]
     cells = "".join(f'<tr><td>{name}</td><td>{value}</td><td class="dim">{words}</td></tr>' for name, value, words in lines)
     return f"<section><table>{cells}</table></section>"
+
+
+def _rates(facts: dict[str, Any]) -> tuple[Figure, Figure]:
+    return (
+        Figure("taking in", _rate(facts["feed_rate"]), "durable before it is acknowledged, starts after kills included"),
+        Figure("catching up", _rate(facts["drain_rate"]), f"{facts['drain_of_peak'] or 0:.0%} of its best rate over three seconds"),
+    )
 
 
 def _pictures(course: Course, own: Sequence[Picture]) -> str:

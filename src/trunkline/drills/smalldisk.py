@@ -18,7 +18,7 @@ from typing import ClassVar, Final, Self
 _CLONE_NEWNS: Final = 0x0002_0000
 _MB: Final = 1_000_000
 _BALLAST: Final = "ballast"
-_BLOCK: Final = 65_536
+_PAGE: Final = 4096
 
 
 class SmallDisk(ABC):
@@ -77,16 +77,22 @@ class MountedDisk(SmallDisk):
         del pid
         if self._ballast.exists():
             return
-        with self._ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(_BLOCK))
+        with self._ballast.open("wb") as file:
+            at, step = 0, self.left()
+            while step >= _PAGE:
+                try:
+                    os.posix_fallocate(file.fileno(), at, step)
+                except OSError:  # others took some of it meanwhile
+                    step //= 2
+                else:
+                    at, step = at + step, self.left()
 
     def free(self, pid: int | None) -> None:
         """See `SmallDisk`."""
         del pid
         self._ballast.unlink()
 
-    def left(self) -> int | None:
+    def left(self) -> int:
         """See `SmallDisk`."""
         disk = os.statvfs(self._where)
         return disk.f_bavail * disk.f_frsize
