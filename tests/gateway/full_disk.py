@@ -109,6 +109,42 @@ async def full(disk: Path) -> None:
         assert again.quarantined() == []
 
 
+async def restarted(disk: Path) -> None:
+    """A gateway that starts again on a full disk takes the room that was let go for what it is: telemetry waits on, alarms get in."""
+    edge = Edge(disk, BufferConfig())
+    held = edge.keeper.room.held
+    await edge.writer.submit(notes(0, 5))
+    edge.acknowledged = 5
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 65536)
+    taken = -1
+    for _ in range(3):
+        refused = await edge.submit_until_refused()
+        assert taken in {-1, edge.acknowledged}, "the room let go for alarms went to telemetry"
+        taken = edge.acknowledged
+        await edge.writer.submit((), [alarm("x" * 2000)])
+        edge.writer.abandon()
+        with contextlib.suppress(RetryLater):
+            await refused
+        edge.journal.close()
+        edge = Edge(disk, BufferConfig())
+        edge.acknowledged = taken
+        assert edge.full()
+        assert edge.keeper.room.held == 0
+    assert alarms(edge.journal, edge.layout) == 3
+    ballast.unlink()
+    edge.keeper.tend(times.now())
+    assert not edge.full()
+    assert edge.keeper.room.held == held
+    await edge.writer.submit(notes(taken, 5))
+    edge.acknowledged += 5
+    edge.acknowledged_are_there()
+    edge.writer.stop()
+    edge.journal.close()
+
+
 async def read_only(disk: Path) -> None:
     """A disk that is mounted read-only: it is said, all of it can still be looked at, and it goes on when it can be written."""
     edge = Edge(disk, BufferConfig())
@@ -162,7 +198,7 @@ def main() -> int:
     """Run one scenario."""
     scenario, where = sys.argv[1], Path(sys.argv[2])
     with mounted(where, "size=40m") as disk:
-        asyncio.run({"full": full, "read-only": read_only, "overflow": overflow}[scenario](disk))
+        asyncio.run({"full": full, "restarted": restarted, "read-only": read_only, "overflow": overflow}[scenario](disk))
     sys.stdout.write(f"{scenario}: passed\n")
     return 0
 

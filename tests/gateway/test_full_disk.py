@@ -10,7 +10,7 @@ import pytest
 CHILD = Path(__file__).with_name("full_disk.py")
 
 
-@pytest.mark.parametrize("scenario", ["full", "read-only", "overflow"])
+@pytest.mark.parametrize("scenario", ["full", "restarted", "read-only", "overflow"])
 def test_a_disk_that_takes_no_more(tmp_path: Path, scenario: str) -> None:
     """PD-10, W-97, W-103, D-2: see `full_disk.py`. The mount is in a name space of its own and goes with the process."""
     private = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]

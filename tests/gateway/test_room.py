@@ -292,9 +292,11 @@ with Journal(Path(sys.argv[1])) as journal:
     except DiskFull as error:
         print(error)
     reserve.release()
-    assert not reserve.hold() and reserve.held == 0
+    assert not reserve.hold() and reserve.held == 0 and reserve.spent
+    reserve = Reserve(journal.path.with_name("journal.db.reserve"), 1 << 21)  # as after a restart
+    assert reserve.spent and not reserve.hold()
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert reserve.hold()
+    assert reserve.hold() and reserve.held == 1 << 20
     journal.append("a", [Record(b"after")])
     print([record.value for record in journal.read(TopicPartition("a", 0), 0)])
 """

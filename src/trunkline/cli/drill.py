@@ -15,8 +15,10 @@ import typer
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.config.loading import Site, load
 from trunkline.config.site import GatewayConfig, SiteConfig
+from trunkline.drills.fulldisk import ALARM_SECONDS, FullDisk, history_of
+from trunkline.drills.killing import Kill
 from trunkline.drills.offline import Offline, PowerCut
-from trunkline.drills.plan import GATEWAY, Folder, PlannedTag, built_in_tags, document_of, gateway_of, make_plan, tags_of
+from trunkline.drills.plan import GATEWAY, Folder, Plan, PlannedTag, built_in_tags, document_of, gateway_of, make_plan, tags_of
 from trunkline.drills.rehearsal import Rehearsal
 from trunkline.drills.report import write_report
 from trunkline.drills.stage import DrillFailed
@@ -30,6 +32,7 @@ app = typer.Typer(
 )
 
 _TERMINATED: Final = 128 + signal.SIGTERM
+_DAY_SECONDS: Final = 86_400
 
 SiteFile = Annotated[Path | None, typer.Argument(help="site file whose gateway is rehearsed; without it a gateway with made-up tags")]
 Gateway = Annotated[str | None, typer.Option("--gateway", help="gateway of the site file, if it has several")]
@@ -41,7 +44,10 @@ Virtual = Annotated[bool, typer.Option("--virtual", help="as quickly as this mac
 Tags = Annotated[int, typer.Option(min=1, max=100_000, help="made-up tags, without a site file")]
 Period = Annotated[float, typer.Option(min=0.01, max=3600, help="seconds between two readings of a tag")]
 Sabotage = Annotated[
-    str | None, typer.Option(help="plant a defect that must be noticed: 'segment' deletes stored readings; 'lying-disk', with power cuts")
+    str | None,
+    typer.Option(
+        help="plant a defect that must be noticed: 'segment' deletes stored readings; 'lying-disk' with power cuts; 'alarm' with disk-full"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print the figures as JSON on stdout")]
 
@@ -88,6 +94,49 @@ def power_cut(
     _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
 
 
+@app.command("disk-full")
+def disk_full(
+    file: SiteFile = None,
+    gateway: Gateway = None,
+    disk_mb: Annotated[int, typer.Option(min=32, max=10_000, help="size of the gateway's disk, MB")] = 64,
+    mount: Annotated[
+        bool, typer.Option(help="mount such a disk if you may (root on Linux); otherwise the gateway's files may not grow")
+    ] = True,
+    tags: Tags = 100,
+    period: Period = 1.0,
+    alarms: Annotated[int, typer.Option(min=1, max=100_000, help="alarms that come while the disk is full, 20 a second")] = 300,
+    kills: Annotated[int, typer.Option(min=0, max=100, help="how often the gateway is killed while the disk is full")] = 2,
+    seed: Seed = 7,
+    report: Report = None,
+    keep: Keep = None,
+    sabotage: Sabotage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Another program fills the gateway's disk while the link is cut: telemetry waits, alarms get in, nothing is lost."""
+    course = _Course(None, period, seed, paced=False, readings=history_of(disk_mb), alarm=ALARM_SECONDS)
+    make = partial(FullDisk, tell=_tell, megabytes=disk_mb, alarms=alarms, kills=kills, mount=mount, sabotage=sabotage)
+    _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
+
+
+@app.command()
+def kill(
+    file: SiteFile = None,
+    gateway: Gateway = None,
+    tags: Tags = 100,
+    period: Period = 0.1,
+    kills: Annotated[int, typer.Option(min=1, max=10_000, help="how often something is killed by SIGKILL")] = 20,
+    seed: Seed = 7,
+    report: Report = None,
+    keep: Keep = None,
+    sabotage: Sabotage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Gateway, validation, historian and database are killed while readings flow; each starts again, and all is stored once."""
+    course = _Course(None, period, seed, paced=False, readings=1)
+    make = partial(Kill, tell=_tell, kills=kills, sabotage=sabotage)
+    _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
+
+
 class _Subject(NamedTuple):
     """Who is rehearsed."""
 
@@ -106,12 +155,19 @@ class _Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class _Course:
-    """How long, how often, from which seed."""
+    """How long, how often, from which seed. Without `days` the history has so many `readings`; `alarm`: seconds between two, 0 for none."""
 
-    days: float
+    days: float | None
     period: float
     seed: int
     paced: bool
+    readings: int = 0
+    alarm: float = 0.0
+
+    def plan(self, gateway: str, tags: list[PlannedTag]) -> Plan:
+        """Return what is fed to a gateway."""
+        days = self.days if self.days is not None else self.readings / len(tags) * self.period / _DAY_SECONDS
+        return make_plan(gateway, tags, seed=self.seed, days=days, period=self.period, paced=self.paced, alarm=self.alarm)
 
 
 class _Output(NamedTuple):
@@ -130,7 +186,7 @@ def _rehearse(subject: _Subject, course: _Course, output: _Output, make: Callabl
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # everything that was started is stopped on the way out
     try:
         config, section, planned = subject.find()
-        plan = make_plan(section.id, planned, seed=course.seed, days=course.days, period=course.period, paced=course.paced)
+        plan = course.plan(section.id, planned)
         place = tempfile.TemporaryDirectory(prefix="trunkline-drill-") if output.keep is None else nullcontext(str(output.keep))
         with place as name:
             folder = Folder(Path(name).absolute())

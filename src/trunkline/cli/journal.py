@@ -22,6 +22,7 @@ from trunkline.gateway.outbox import LANES, Lane, stored_lanes
 from trunkline.ledger.status import BufferStatus
 from trunkline.log.journal import inspecting, reading, schema, space
 from trunkline.log.journal.journal import Journal
+from trunkline.log.journal.reserve import Reserve
 from trunkline.log.journal.salvage import beside
 from trunkline.log.journal.sealing import Key
 from trunkline.log.opening import edge_journal, edge_key, key_named
@@ -101,14 +102,13 @@ def _look(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             raise CorruptData(f"{path} cannot be read: {error}") from error
     last = msgspec.json.decode(known, type=LastBuffer) if known else None
     aside = sorted(one.name for one in path.parent.glob(f"{path.name}.corrupt-*"))
-    held = beside(path, ".reserve")
     return topics, {
         "journal": str(path),
         "id": identity,
         "file_bytes": taken.file,
         "free_bytes": taken.free,
         "wal_bytes": taken.wal,
-        "held_bytes": held.stat().st_size if held.exists() else 0,
+        "held_bytes": Reserve(beside(path, ".reserve"), 0).held,
         "shrinks": can_shrink,
         "sealed_with": sealing.key if sealing else None,
         "plain_records": sealing.plain_records if sealing else None,

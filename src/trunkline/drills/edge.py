@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from trunkline.config.loading import Site, load
+from trunkline.drills.alarms import AlarmFeeder
 from trunkline.drills.feed import Feed
 from trunkline.drills.link import CutLog
 from trunkline.drills.plan import Folder, Plan
@@ -130,9 +131,10 @@ async def run(site: Site, plan: Plan, folder: Folder) -> None:
 
     gateway = Gateway(site.gateway(plan.gateway), (), log, site.data_dir, site.secrets, open_site)
     feeder = Feeder(gateway.writer, plan.feed(layout_of(log), folder.live()), folder, stop, paced=plan.paced)
+    alarms = AlarmFeeder(gateway.writer, plan, folder, stop, sum(one.read for one in gateway.status().counts if one.category == "alarm"))
     running = asyncio.create_task(gateway.run(over))
     try:
-        await feeder.run()
+        await asyncio.gather(feeder.run(), alarms.run())
     finally:
         over.set()
         await running

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from trunkline.drills.checking import Difference
 from trunkline.drills.course import Course
+from trunkline.drills.pictures import Line
 from trunkline.drills.plan import Plan
 from trunkline.ledger.balance import Balance, unbalanced
 from trunkline.model import times
@@ -25,6 +26,20 @@ class Figure(NamedTuple):
     words: str = ""
 
 
+class Picture(NamedTuple):
+    """A picture on a drill's page, over its seconds.
+
+    Attributes:
+        title: what is shown.
+        unit: of the values.
+        lines: to draw.
+    """
+
+    title: str
+    unit: str
+    lines: Sequence[Line]
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
     """What only this kind of drill measures and promises.
@@ -33,11 +48,13 @@ class Own:
         facts: for machines, beside the figures that every drill has.
         figures: the same for people.
         broken: promises that were not kept.
+        pictures: after those that every drill has.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     figures: Sequence[Figure] = ()
     broken: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True, slots=True)

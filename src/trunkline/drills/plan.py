@@ -44,6 +44,7 @@ class Plan(msgspec.Struct, frozen=True):
         start_us: time of the first reading, µs UTC.
         steps: readings of each tag that are history.
         paced: history takes the time that it tells of; otherwise as little as the edge needs.
+        alarm_us: time between two alarms beside the readings; 0 for none.
     """
 
     gateway: str
@@ -53,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True):
     start_us: int
     steps: int
     paced: bool
+    alarm_us: int = 0
 
     def feed(self, layout: Layout, live: int | None = None) -> Feed:
         """Return the readings."""
@@ -68,6 +70,7 @@ class Folder:
         site_file: the drill's own site.
         link: there while the edge reaches the site.
         acknowledged: how many readings the edge has acknowledged, as the reader of the devices saw it.
+        alarms: the same for alarms.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,6 +78,7 @@ class Folder:
         self.site_file = path / "site.yaml"
         self.link = path / "link"
         self.acknowledged = path / "acknowledged"
+        self.alarms = path / "alarms"
         self._plan = path / "plan.json"
         self._live = path / "live"
 
@@ -161,9 +165,9 @@ def _section(tag: PlannedTag) -> dict[str, Any]:
     return {"path": tag.path, "kind": kind, "measurement": tag.measurement, "signal": signal}
 
 
-def make_plan(gateway: str, tags: Sequence[PlannedTag], *, seed: int, days: float, period: float, paced: bool) -> Plan:
+def make_plan(gateway: str, tags: Sequence[PlannedTag], *, seed: int, days: float, period: float, paced: bool, alarm: float = 0.0) -> Plan:
     """Return a plan whose history ends now, or begins now when it is paced."""
     period_us = round(period * times.SECOND)
     steps = max(1, round(days * times.DAY / period_us))
     now = times.now() // times.SECOND * times.SECOND
-    return Plan(gateway, list(tags), seed, period_us, now if paced else now - steps * period_us, steps, paced)
+    return Plan(gateway, list(tags), seed, period_us, now if paced else now - steps * period_us, steps, paced, round(alarm * times.SECOND))

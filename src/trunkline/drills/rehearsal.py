@@ -113,18 +113,19 @@ class Rehearsal(ABC):
         """Return numbers of readings at which something happens, ascending."""
         return sorted(self.chance.randrange(low, max(low + 1, high)) for _ in range(count))
 
-    def feed(self, due: list[int]) -> None:
-        """Wait until the history is taken in; kill the edge whenever it has taken in so many readings."""
+    def feed(self, due: list[int], goal: int | None = None) -> None:
+        """Wait until the history is taken in, or so many readings; kill the edge whenever it has taken in so many of them."""
+        goal = self.history if goal is None else goal
         kills = len(due) + self.edge.kills
         due = list(due)
         began = time.monotonic()
-        while (read := self.look().read) < self.history and acknowledged(self.folder) < self.history:
+        while (read := self.look().read) < goal and acknowledged(self.folder) < goal:
             self.course.baseline = self.course.baseline or (self.journal.disk() if not read else 0)
             if due and read >= due[0]:
                 due = [one for one in due if one > read]
                 self.kill()
             time.sleep(LOOK_SECONDS)
-        self.course.feed_seconds = time.monotonic() - began
+        self.course.feed_seconds += time.monotonic() - began
         for _ in range(kills - self.edge.kills):
             self.kill()
 
@@ -154,6 +155,16 @@ class Rehearsal(ABC):
         """Let the link return."""
         self.mark("link")
         self.folder.connect()
+
+    def drain(self) -> None:
+        """Wait until only live readings are on the way."""
+        last = self.look()
+        while not self.drained(last):
+            self.tend()
+            time.sleep(LOOK_SECONDS)
+            now = self.look()
+            self.course.moved(last, now)
+            last = now
 
     def cut(self, seconds: float) -> Sample:
         """Cut the link for a while; return a look at the end of it."""

@@ -1,13 +1,14 @@
 """A drill's page: verdict, figures and pictures, in one file that needs nothing from elsewhere."""
 
 import html
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from trunkline import __version__
 from trunkline.drills.course import Course
-from trunkline.drills.outcome import Figure, Outcome
+from trunkline.drills.outcome import Figure, Outcome, Picture
 from trunkline.drills.pictures import Line, Marks, picture, short
 from trunkline.model import times
 
@@ -41,7 +42,7 @@ svg { display: block; width: 100% }
 def write_report(file: Path, outcome: Outcome) -> None:
     """Write the page."""
     facts = outcome.document()
-    body = "".join((_verdict(outcome, facts), _figures(outcome, facts), _pictures(outcome.course), _problems(facts)))
+    body = "".join((_verdict(outcome, facts), _figures(outcome, facts), _pictures(outcome.course, outcome.own.pictures), _problems(facts)))
     file.write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Drill: {outcome.name}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
@@ -50,6 +51,8 @@ def write_report(file: Path, outcome: Outcome) -> None:
 
 def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
     plan = outcome.plan
+    pace = "at their own pace" if plan.paced else "as quickly as the machine could"
+    history = f"{facts['days']:g} d {pace}" if plan.steps > 1 else f"read every {plan.period_us / times.SECOND:g} s"
     if outcome.sabotage:
         words = "The planted defect was noticed." if outcome.passed else "The planted defect was not noticed."
     elif outcome.passed:
@@ -60,9 +63,9 @@ def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
         words = "Not every promise was kept: what does not agree is listed below."
     return (
         f"<h1>Drill: {outcome.name}</h1><p{'' if outcome.passed else ' class=failed'}>{words}</p>"
-        f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {facts["days"]:g} d '
-        f"{'at their own pace' if plan.paced else 'as quickly as the machine could'}, seed {plan.seed}. trunkline {__version__}, "
-        f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: the gateway was killed.</p>"
+        f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {history}, seed {plan.seed}. '
+        f"trunkline {__version__}, "
+        f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: a kill.</p>"
     )
 
 
@@ -78,10 +81,9 @@ def _figures(outcome: Outcome, facts: dict[str, Any]) -> str:
         Figure(
             "kills · cuts",
             f"{facts['kills']} · {facts['cuts']}",
-            "of the gateway; cuts of the link",
+            "of processes; cuts of the link",
         ),
-        Figure("taking in", _rate(facts["feed_rate"]), "durable before it is acknowledged, starts after kills included"),
-        Figure("catching up", _rate(facts["drain_rate"]), f"{facts['drain_of_peak'] or 0:.0%} of its best rate over three seconds"),
+        *(_rates(facts) if facts["feed_rate"] else ()),
         Figure("live readings, 99th percentile", _seconds(facts["live_p99_s"]), "until they are in the site log"),
         Figure("memory at most", f"{facts['memory_mb']:,.0f} MB", "of the gateway"),
         Figure(
@@ -93,7 +95,14 @@ def _figures(outcome: Outcome, facts: dict[str, Any]) -> str:
     return f"<section><table>{cells}</table></section>"
 
 
-def _pictures(course: Course) -> str:
+def _rates(facts: dict[str, Any]) -> tuple[Figure, Figure]:
+    return (
+        Figure("taking in", _rate(facts["feed_rate"]), "durable before it is acknowledged, starts after kills included"),
+        Figure("catching up", _rate(facts["drain_rate"]), f"{facts['drain_of_peak'] or 0:.0%} of its best rate over three seconds"),
+    )
+
+
+def _pictures(course: Course, own: Sequence[Picture]) -> str:
     samples = course.samples
     seconds = samples[-1].seconds if samples else 1.0
     away = [(one.seconds, other.seconds) for one, other in pairwise(samples) if not one.link]
@@ -129,6 +138,7 @@ def _pictures(course: Course) -> str:
                 marks,
             ),
             picture("Disk of the edge journal", "MB", [Line("files", [(one.seconds, one.disk / 1e6) for one in samples])], seconds, marks),
+            *(picture(one.title, one.unit, one.lines, seconds, marks) for one in own),
         )
     )
 

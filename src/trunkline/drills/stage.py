@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from trunkline.config.loading import Site
+from trunkline.drills.alarms import acknowledged_alarms
 from trunkline.drills.edge import acknowledged
 from trunkline.drills.plan import Folder
 from trunkline.drills.powercut import cut_power
@@ -23,6 +24,7 @@ from trunkline.ledger.balance import Balance
 from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import layout_of
 from trunkline.model.errors import RetryLater
+from trunkline.model.reading import Category
 from trunkline.supervisor.holding import SUPERVISED
 from trunkline.supervisor.process import RoleProcess
 from trunkline.supervisor.supervisor import role_commands
@@ -45,9 +47,9 @@ class EdgeJournal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._journal: Journal | None = None
 
-    def counts(self) -> dict[str, int]:
-        """Return how many readings it has taken in, sent on and given up."""
-        return counts(self._opened())
+    def counts(self, of: Category = Category.TELEMETRY) -> dict[str, int]:
+        """Return how many readings, or alarms, it has taken in, sent on and given up."""
+        return counts(self._opened(), of)
 
     def waiting_records(self) -> int:
         """Return how many records it still has that wait to be sent."""
@@ -87,6 +89,7 @@ class Edge:
     Attributes:
         kills: how often it was killed.
         forgotten: readings that were acknowledged and not there after a kill.
+        forgotten_alarms: the same for alarms.
         torn: bytes that power cuts took.
     """
 
@@ -99,6 +102,7 @@ class Edge:
         self._process: subprocess.Popen[bytes] | None = None
         self.kills = 0
         self.forgotten = 0
+        self.forgotten_alarms = 0
         self.torn = 0
 
     @property
@@ -132,6 +136,7 @@ class Edge:
             image = self._folder.path / "power"
             self.torn += cut_power(self._journal.path, image, self._power, self._journal.close, lying=self._lying)
         self.forgotten += max(0, acknowledged(self._folder) - self._journal.counts()[READ])
+        self.forgotten_alarms += max(0, acknowledged_alarms(self._folder) - self._journal.counts(Category.ALARM)[READ])
         self._folder.acknowledged.unlink(missing_ok=True)  # counted: from here on, what the next start acknowledges
         self.start()
 

@@ -56,11 +56,11 @@ class Sample:
         return self.forwarded + self.dropped
 
 
-def counts(edge: Journal) -> dict[str, int]:
-    """Return how many readings an edge journal has taken in, sent on and given up."""
+def counts(edge: Journal, of: Category = Category.TELEMETRY) -> dict[str, int]:
+    """Return how many readings, or alarms, an edge journal has taken in, sent on and given up."""
     found = dict.fromkeys((READ, FORWARDED, DROPPED), 0)
     for (what, _, category, _), count in edge.tallies().items():
-        if category == Category.TELEMETRY.name.lower():
+        if category == of.name.lower():
             found[what] += count
     return found
 

@@ -50,7 +50,8 @@ class Room:
         self.ceiling = config.max_bytes - min(_BESIDE_BYTES, self.reserved // 2)
         self._reserve = Reserve(beside(journal.path, ".reserve"), self.reserved // 4)
         self._urgent_bytes = 0
-        self._longest: int | None = None
+        #: while the disk is full: how long the file may be; it still is when whoever met it was killed
+        self._longest: int | None = self._without_growing() if self._reserve.spent else None
         self.on_short: Callable[[], None] = lambda: None
 
     @property

@@ -1,9 +1,11 @@
 """Room on the disk held for what must get in when the disk is full.
 
-A file of nothing, beside the journal. When the disk is full it is deleted: the journal can then carry its write-ahead log over and append
-alarms, until there is room again and the file is made anew.
+A file of nothing, beside the journal. When the disk is full it is emptied: the journal can then carry its write-ahead log over and append
+alarms, until there is room again and the file is made anew. What is left of it meanwhile says how much is to be held again, also to who
+opens the journal anew: room that was let go is not room to spare.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final
@@ -26,15 +28,18 @@ class Reserve:
     def __init__(self, path: Path, wanted: int) -> None:
         self._path = path
         self._wanted = min(wanted, LARGEST_RESERVE)
-        self._known = 0
+        self._known = self.held or self._told()
 
     @property
     def held(self) -> int:
         """Bytes held now."""
-        try:
-            return self._path.stat().st_size
-        except OSError:
-            return 0
+        size = self._size()
+        return size if size >= _SMALLEST else 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether it was let go, by whomever, and is not held again."""
+        return self._path.exists() and not self.held
 
     def hold(self) -> bool:
         """Hold the room, if the disk has it to spare; return whether the disk has room."""
@@ -53,14 +58,29 @@ class Reserve:
             with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError:
-            self.release()
+            self._empty()
             return False
         self._known = size
         return True
 
     def release(self) -> None:
         """Let go of the room."""
+        if not self.spent:
+            self._empty()
+
+    def _empty(self) -> None:
+        with contextlib.suppress(OSError), self._path.open("wb") as file:  # a disk that cannot be written has more to tell than this
+            file.write(b"%d" % self._known)
+
+    def _told(self) -> int:
+        """Return how many bytes are to be held again; 0 when nobody says so."""
         try:
-            self._path.unlink(missing_ok=True)
+            return min(int(self._path.read_bytes()), self._wanted)
+        except (OSError, ValueError):
+            return 0
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size
         except OSError:
-            return  # a disk that cannot be written has more to tell than this
+            return 0
