@@ -108,6 +108,8 @@ def gateway(file: SiteFile, gateway_id: Annotated[str, typer.Option("--id", help
         asyncio.run(main())
     except Misconfigured as error:
         fail(str(error), 2)
+    except RetryLater as error:  # the journal cannot be opened on a full disk, for example: whoever supervises tries again
+        fail(str(error), 3)
 
 
 @app.command()
@@ -129,6 +131,8 @@ def adapter() -> None:
         asyncio.run(main())
     except Misconfigured as error:
         fail(str(error), 2)
+    except RetryLater as error:  # the journal cannot be opened on a full disk, for example: whoever supervises tries again
+        fail(str(error), 3)
 
 
 @app.command()

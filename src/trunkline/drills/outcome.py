@@ -90,6 +90,10 @@ class Outcome:
         kept = sound and not self.own.broken
         return not kept if self.sabotage else kept
 
+    def _forgotten(self) -> list[str]:
+        gone = self.course.forgotten
+        return [f"{gone:,} readings were acknowledged and gone after a kill"] if gone else []
+
     def document(self) -> dict[str, Any]:
         """Return the figures as drills report them."""
         course, found = self.course, self.difference
@@ -124,7 +128,7 @@ class Outcome:
                 "after": round(course.samples[-1].disk / 1e6, 1) if course.samples else None,
             },
             "ledger_balanced": self.balance.balanced,
-            "problems": [*self.own.broken, *unbalanced(self.balance), *found.examples],
+            "problems": [*self._forgotten(), *self.own.broken, *unbalanced(self.balance), *found.examples],
             **({"sabotage": self.sabotage, "caught": self.passed} if self.sabotage else {}),
             "passed": self.passed,
         }
