@@ -63,7 +63,9 @@ def test_what_came_is_what_was_kept_and_what_was_kept_back(values: list[float]) 
 
 def test_hours_are_those_of_history() -> None:
     one = conditioner()
-    one.take([reading(1.0, 0), reading(1.1, 1), reading(1.2, times.HOUR), reading(1.3, times.HOUR)], alive=False, now=NOW + times.HOUR)
+    read = NOW + times.HOUR  # all at once: a device that had kept them
+    late = [Reading(TAG, 1 + number / 10, 0, NOW + at, read) for number, at in enumerate((0, 1, times.HOUR, times.HOUR))]
+    one.take(late, alive=False, now=read, late=True)
     reduction = one.reduction()
     assert reduction is not None
     assert reduction.hours == {HOUR: 1, HOUR + 1: 2}

@@ -48,6 +48,8 @@ BACKLOG_AGE: Final = 10 * times.SECOND
 _MOST_RANGES: Final = 100
 _LIVE_RECORDS: Final = 500
 _BACKLOG_RECORDS: Final = 100
+#: Size of a record before one was seen.
+_LIKELY_BYTES: Final = 2000.0
 _IDLE_SECONDS: Final = 0.25
 
 
@@ -97,6 +99,7 @@ class Forwarder:
         self._resending = Resending(journal, self.outbox, again, clock, ticks)
         self.pace = pace or Pace(LinkConfig(), ticks=ticks)
         self._uplink = uplink
+        self._sizes: dict[str, float] = {}  # of the records lately taken, by topic
         self.link = LinkWatch(clock, ticks, lambda: self.pace.total)
         self.forwarded_records = 0
         self.deliveries = Deliveries()
@@ -229,47 +232,48 @@ class Forwarder:
 
     def _live(self, site: Log, topic: str) -> tuple[bool, bool]:
         """Send what is new; return whether anything moved, and whether the link does not keep up with it."""
-        waiting: list[tuple[TopicPartition, Lane, int, list[StoredRecord]]] = []
-        for at, (_, end) in self._journal.bounds(topic).items():
-            lane = self.outbox.lane(at)
-            if lane.live < end:
-                waiting.append((at, lane, end, self._journal.read(at, lane.live, _LIVE_RECORDS)))
+        lanes = [(at, self.outbox.lane(at), end) for at, (_, end) in self._journal.bounds(topic).items()]
+        waiting = [(at, lane, end) for at, lane, end in lanes if lane.live < end]
         if not waiting:
             return False, False
-        room = self._room(topic, backlog=False)
-        taken = first_of([records for *_, records in waiting], room) if room else []
-        reached = {record.partition: record.offset + 1 for record in taken}
-        before = [(lane, lane.live) for _, lane, *_ in waiting]
-        for at, lane, end, records in waiting:
-            # a gap left by quarantine or retention holds nothing that could still be sent
-            lane.live = reached.get(at.partition, lane.live) if records else end
-        if moved := any(lane.live > live for lane, live in before):
+        if room := self._room(topic, backlog=False):
+            most = self._enough(topic, room / len(waiting), _LIVE_RECORDS)
+            runs = [self._journal.read(at, lane.live, most) for at, lane, _ in waiting]
+            taken = first_of(runs, room)
+            reached = {record.partition: record.offset + 1 for record in taken}
+            before = [(lane, lane.live) for _, lane, _ in waiting]
+            for (at, lane, end), records in zip(waiting, runs, strict=True):
+                # a gap left by quarantine or retention holds nothing that could still be sent
+                lane.live = reached.get(at.partition, lane.live) if records else end
             try:
                 self._send(site, topic, taken)
             except BaseException:
                 for lane, live in before:
                     lane.live = live
                 raise
-        behind = [(at, lane, end) for at, lane, end, _ in waiting if lane.live < end]
+        behind = [(at, lane, end) for at, lane, end in waiting if lane.live < end]
         for at, lane, end in behind:
             self._overtake(at, lane, end)
-        return moved, any(lane.live < end for _, lane, end in behind)
+        return room > 0, any(lane.live < end for _, lane, end in behind)
+
+    def _enough(self, topic: str, room: float, most: int) -> int:
+        """Return how many records of a lane to read so that they fill `room` bytes, by the size that the topic's lately had."""
+        return min(most, 1 + int(room / self._sizes.get(topic, _LIKELY_BYTES)))
 
     def _late(self, site: Log, topic: str, queue: Queue) -> bool:
         """Send of what waits behind live data; return whether anything moved."""
-        waiting: list[tuple[Lane, int, list[StoredRecord]]] = []
-        for at, lane in self.lanes_of(topic).items():
-            if ranges := getattr(lane, queue):
-                start, end = ranges[0]
-                records = [one for one in self._journal.read(at, start, _BACKLOG_RECORDS) if one.offset < end]
-                waiting.append((lane, end, records))
+        waiting = [(at, lane) for at, lane in self.lanes_of(topic).items() if getattr(lane, queue)]
         room = self._room(topic, backlog=True) if waiting else 0
         if not room:
             return False
-        taken = first_of([records for *_, records in waiting], room)
+        most = self._enough(topic, room / len(waiting), _BACKLOG_RECORDS)
+        before = [(lane, getattr(lane, queue)) for _, lane in waiting]
+        runs = []
+        for (at, _), (_, ((start, end), *_)) in zip(waiting, before, strict=True):
+            runs.append([one for one in self._journal.read(at, start, most) if one.offset < end])
+        taken = first_of(runs, room)
         reached = {record.partition: record.offset + 1 for record in taken}
-        before = [(lane, getattr(lane, queue)) for lane, *_ in waiting]
-        for lane, end, records in waiting:
+        for (lane, ((_, end), *_)), records in zip(before, runs, strict=True):
             if not records:  # a gap
                 lane.advance(queue, end)
             elif records[0].partition in reached:
@@ -310,7 +314,9 @@ class Forwarder:
             copies = [copy for several in written for copy in several]
             owners = [record for record, several in zip(accepted, written, strict=True) for _ in several]
             try:
-                self._append(site, topic, copies, sum(map(size_of, accepted)), backlog=backlog)
+                taken = sum(map(size_of, accepted))
+                self._append(site, topic, copies, taken, backlog=backlog)
+                self._sizes[topic] = max(1.0, taken / len(accepted))
                 break
             except Rejected as refusal:
                 bad = {owners[row].offset: owners[row] for row in refusal.rows} or {one.offset: one for one in accepted}
