@@ -12,10 +12,11 @@ from tests.gateway.test_reduction import kept_back, writer_of
 
 from trunkline.config.loading import Site, load
 from trunkline.gateway.forwarder import Forwarder
+from trunkline.gateway.outbox import Outbox, Poison
 from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus, SourceStatus, encode_status
 from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import layout_of, open_edge_journal, open_site_log
-from trunkline.log.port import Record
+from trunkline.log.port import Record, TopicPartition
 from trunkline.model import times
 
 SITE = """\
@@ -101,6 +102,24 @@ def test_a_gateway_that_never_ran_has_nothing(file: Path) -> None:
         said = trunkline(*command)
         assert said.code == 2
         assert "has never run on this machine" in said.text
+
+
+async def test_a_refused_record_is_shown_with_its_bytes_and_the_reason(file: Path, site: Site, edge: Journal, tmp_path: Path) -> None:
+    """PD-4: FAILED rows can be inspected."""
+    layout = layout_of(site.config.log)
+    await fill(edge, layout, readings(0, 60))
+    at = TopicPartition("telemetry.raw", 0)
+    outbox = Outbox(edge)
+    outbox.lane(at).poison = [Poison(0, 10, 5, "not in the schema")]
+    edge.append_many({}, meta=outbox.meta())
+    said = trunkline("outbox", "show", file, "--gateway", "gw1", "--record", "telemetry.raw/0@0", "--to", tmp_path / "record.bin")
+    assert said.code == 0
+    (told,) = said.documents
+    assert (told["status"], told["tries"], told["reason"], told["headers"]) == ("FAILED", 10, "not in the schema", ["block"])
+    assert (tmp_path / "record.bin").read_bytes() == edge.read(at, 0, 1)[0].value
+    other = trunkline("outbox", "show", file, "--gateway", "gw1", "--record", "telemetry.raw/1@0")
+    assert other.code == 2
+    assert "telemetry.raw/1@0 is not set aside" in other.text
 
 
 async def test_reduced_states_what_was_kept_back(file: Path, site: Site, edge: Journal) -> None:

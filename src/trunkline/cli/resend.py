@@ -12,9 +12,11 @@ from trunkline.cli.moment import moment
 from trunkline.cli.output import emit, people
 from trunkline.cli.telling import telling
 from trunkline.config.loading import load
+from trunkline.gateway.outbox import Outbox
 from trunkline.gateway.resending import Resend, Resent, answer_to, ask
 from trunkline.log.journal.journal import Journal
 from trunkline.log.opening import edge_journal, layout_of, open_edge_journal
+from trunkline.log.port import TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model.errors import Misconfigured, RetryLater
 
@@ -52,6 +54,35 @@ def resend(
         people.print(f"{gateway} takes it as soon as it runs and its link is up")
     else:
         people.print(f"{gateway} sends {answer.records:,} records again")
+
+
+def show(
+    file: Annotated[Path, typer.Argument(help="the site file")],
+    gateway: Annotated[str, typer.Option(help="id of the gateway")],
+    record: Annotated[str, typer.Option(help="as 'outbox list' names it: telemetry.raw/0@17")],
+    to: Annotated[Path | None, typer.Option(help="write its bytes to this file")] = None,
+) -> None:
+    """Show a record of the edge journal that the site log refused: why, how often, when it was journalled; and give out its bytes."""
+    with telling():
+        site = load(file)
+        topic, partition, offset = _place(record)
+        at = TopicPartition(topic, partition)
+        if not edge_journal(site.data_dir, site.gateway(gateway).id).is_file():
+            raise Misconfigured(f"gateway {gateway!r} has never run on this machine")
+        with open_edge_journal(site.config.log, site.data_dir, gateway) as journal:
+            aside = next((one for one in Outbox(journal).lane(at).poison if one.offset == offset), None)
+            found = [one for one in journal.read(at, offset, 1) if one.offset == offset] if aside else []
+        if aside is None or not found:
+            raise Misconfigured(f"{record} is not set aside: see 'trunkline outbox list {file} --gateway {gateway}'")
+        if to is not None:
+            to.write_bytes(found[0].value)
+    facts = {
+        "record": record,
+        "journalled_us": found[0].timestamp,
+        "bytes": len(found[0].value),
+        "headers": [name for name, _ in found[0].headers],
+    }
+    emit({**facts, "status": "FAILED" if aside.failed else "PENDING", "tries": aside.tries, "due_us": aside.due, "reason": aside.reason})
 
 
 def _request(layout: Layout, since: str, until: str, topics: list[str], places: list[str], *, failed: bool) -> Resend:

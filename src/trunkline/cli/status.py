@@ -9,7 +9,7 @@ from rich.table import Table
 
 from trunkline.cli.kafka_health import kafka_away, kafka_health, show_kafka
 from trunkline.cli.output import emit, fail, people, plain
-from trunkline.cli.resend import resend
+from trunkline.cli.resend import resend, show
 from trunkline.config.loading import Site, load
 from trunkline.gateway.damage import lost_ranges
 from trunkline.gateway.forecast import buffer_problems, span
@@ -34,6 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 
 outbox = typer.Typer(help="What waits at the edge, and what the site log refused.", no_args_is_help=True)
 outbox.command("resend")(resend)
+outbox.command("show")(show)
 
 
 def gateway_statuses(site: Site) -> dict[str, GatewayStatus]:
