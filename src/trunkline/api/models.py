@@ -77,6 +77,8 @@ class SourceInfo(BaseModel):
     stale_tags: int
     clock_skew_us: int = Field(0, description="how far the device's clock is behind the gateway's; negative when it is ahead")
     process: SourceProcessInfo | None = Field(None, description="of a source that runs in a process of its own, while it runs")
+    reduced_total: int = Field(0, description="readings that deadbands kept back since the gateway started")
+    reduced_furthest: float = Field(0.0, description="distance of the furthest of them from what was told, as a share of its deadband")
 
 
 class BufferInfo(BaseModel):
@@ -101,6 +103,18 @@ class LinkInfo(BaseModel):
     append_ms: list[float] = Field(
         description="ms until the newest appends were acknowledged: 50th, 95th, 99th percentile; empty before the first"
     )
+    outages: int = Field(0, description="how often it went down since the gateway started")
+    down_s: float = Field(0.0, description="seconds down since the gateway started")
+    down_24h_s: float = Field(0.0, description="seconds down in the last 24 hours of it")
+    readings_per_s: float = Field(0.0, description="forwarded, on average over the last minute")
+    bytes_per_s: float = Field(0.0, description="sent, on average over the last minute")
+    bytes_total: int = Field(0, description="sent since the gateway started")
+    measured: bool = Field(False, description="whether Kafka's client counted the bytes, after compression; else those of the records")
+    max_bytes_per_s: int | None = Field(None, description="the ceiling; null without one")
+    drained_in_s: float | None = Field(
+        None, description="until nothing waits at this rate; null when nothing waits or it does not get less"
+    )
+    again: int = Field(0, description="records still to be sent once more, on demand")
 
 
 class GatewayInfo(BaseModel):

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from trunkline.cli.edge_key import naming_the_key
 from trunkline.cli.journal_copy import export, import_
+from trunkline.cli.journal_reduced import reduced
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.cli.telling import telling
 from trunkline.config.loading import load
@@ -33,6 +34,7 @@ from trunkline.model.errors import CorruptData, Misconfigured
 app = typer.Typer(help="Edge journals: look, check, salvage, carry by hand.", no_args_is_help=True)
 app.command("export")(export)
 app.command("import")(import_)
+app.command("reduced")(reduced)
 
 JournalFile = Annotated[Path, typer.Argument(help="a journal's file; with --gateway the site file")]
 GatewayId = Annotated[str, typer.Option("--gateway", help="id of the gateway whose journal it is, in the site file")]

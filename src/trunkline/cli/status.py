@@ -10,12 +10,13 @@ from rich.table import Table
 from trunkline.cli.edge_key import open_journal
 from trunkline.cli.kafka_health import kafka_away, kafka_health, show_kafka
 from trunkline.cli.output import emit, fail, people, plain
+from trunkline.cli.resend import resend, show
 from trunkline.config.loading import Site, load
 from trunkline.gateway.damage import lost_ranges
-from trunkline.gateway.forecast import buffer_problems
+from trunkline.gateway.forecast import buffer_problems, span
 from trunkline.gateway.outbox import LADDER, MAX_RETRIES, Lane, Outbox
 from trunkline.historian.account import HISTORIAN_GROUP, VALIDATE_GROUP
-from trunkline.ledger.status import GatewayStatus, ProcessStatus, decode_status
+from trunkline.ledger.status import GatewayStatus, LinkStatus, ProcessStatus, decode_status
 from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.reading import Quarantined
 from trunkline.log.opening import layout_of
@@ -33,6 +34,8 @@ SiteFile = Annotated[Path, typer.Argument(help="the site file")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
 
 outbox = typer.Typer(help="What waits at the edge, and what the site log refused.", no_args_is_help=True)
+outbox.command("resend")(resend)
+outbox.command("show")(show)
 
 
 def gateway_statuses(site: Site) -> dict[str, GatewayStatus]:
@@ -160,8 +163,24 @@ def _show(roles: Any, gateways: dict[str, GatewayStatus]) -> None:  # noqa: ANN4
         room = f"{(one.buffer.disk_bytes or one.buffer.bytes) / 1e6:,.1f} MB of {one.buffer.max_bytes / 1e9:,.1f} GB"
         took = "; appends took {:,.0f} / {:,.0f} / {:,.0f} ms (p50 / p95 / p99)".format(*one.link.append_ms) if one.link.append_ms else ""
         people.print(plain(f"{name}: link {link}; {one.buffer.waiting:,} records wait; {room}{took}"), soft_wrap=True)
+        people.print(plain(f"{name}: {_quality(one.link)}"), soft_wrap=True)
+        if kept_back := [f"{source.id} {source.reduced_total:,}" for source in one.sources if source.reduced_total]:
+            people.print(plain(f"{name}: readings kept back by deadbands: {', '.join(kept_back)}"), soft_wrap=True)
         for problem in buffer_problems(one.buffer, one.at_us):
             people.print(f"[yellow]{plain(f'{name}: {problem}')}[/]", soft_wrap=True)
+
+
+def _quality(link: LinkStatus) -> str:
+    """Return what became of a link lately, in words."""
+    ceiling = f" of {link.max_bytes_per_s:,}" if link.max_bytes_per_s else ""
+    bytes_ = "bytes/s" if link.measured else "bytes/s of records"
+    words = [
+        f"{link.outages:,} outages, {link.down_24h_s:,.0f} s down in 24 h",
+        f"{link.readings_per_s:,.1f} readings/s, {link.bytes_per_s:,.0f}{ceiling} {bytes_}",
+    ]
+    words += [f"nothing waits in {span(link.drained_in_s)} at this rate"] if link.drained_in_s is not None else []
+    words += [f"{link.again:,} records are sent again"] if link.again else []
+    return "; ".join(words)
 
 
 def _process(process: ProcessStatus | None) -> str:

@@ -12,9 +12,10 @@ from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.registry import RegistryConfig
 from trunkline.config.secrets import references
-from trunkline.config.tags import Identifier, Model, Seconds
+from trunkline.config.tags import Identifier, Model, Seconds, SizeText
 
 Bytes = Annotated[int, Field(gt=0)]
+BytesPerSecond = Annotated[int, SizeText, Field(ge=500)]
 Members = Annotated[int, Field(ge=1, le=200)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -108,12 +109,38 @@ class BufferConfig(Model):
     batch_readings: int = Field(2_000, ge=1, description="readings that start a durable write at once")
 
 
+class LinkConfig(Model):
+    """The way from a gateway to the site log."""
+
+    max_bytes_per_second: BytesPerSecond | None = Field(
+        None,
+        description="most that the gateway sends to the site log, for example 8000 or 64K (multiples of 1024) a second; alarms are counted "
+        "but never wait; empty sends as much as the link takes (docs/how-to/bad-links.md)",
+    )
+    backlog_bytes_per_second: BytesPerSecond | None = Field(
+        None, description="most of it for what waited through an outage or is sent again; empty leaves it all that live data does not need"
+    )
+    compression: Literal["none", "snappy", "lz4", "zstd", "gzip"] = Field(
+        "lz4", description="kafka: how batches are compressed; 'zstd' sends least and takes most processor time"
+    )
+
+    @model_validator(mode="after")
+    def _part(self) -> "LinkConfig":
+        if self.max_bytes_per_second and self.backlog_bytes_per_second and self.backlog_bytes_per_second > self.max_bytes_per_second:
+            raise ValueError(
+                f"backlog_bytes_per_second ({self.backlog_bytes_per_second}) is a part of max_bytes_per_second "
+                f"({self.max_bytes_per_second}): make it smaller, or leave it out"
+            )
+        return self
+
+
 class GatewayConfig(Model):
     """One gateway: a process close to its devices."""
 
     id: Identifier = Field(description="name of the gateway, unique within the site")
     admin_port: Port = Field(0, description="loopback port of /health and /metrics; 0 picks a free one")
     buffer: BufferConfig = BufferConfig()
+    link: LinkConfig = LinkConfig()
     sources: tuple[dict[str, Any], ...] = Field((), description="connections to devices; each is checked by the plugin its 'type' names")
 
 

@@ -87,11 +87,15 @@ def _bytes(given: object) -> object:
     return int(float(found[1]) * 1024 ** _SIZES[found[2].upper()])
 
 
+#: In front of a number of bytes: a text such as '256M' means one as well.
+SizeText: Final = BeforeValidator(_bytes)
+
+
 class Resources(Model):
     """What the process of an isolated source may use (W-57); `cpu_limit` and `memory_limit` are accepted as well."""
 
     cpu: float | None = Field(None, gt=0, le=256, description="share of one processor, for example 0.5")
-    memory: Annotated[int, BeforeValidator(_bytes), Field(ge=64 * 1024**2)] | None = Field(
+    memory: Annotated[int, SizeText, Field(ge=64 * 1024**2)] | None = Field(
         None, description="resident memory, for example 256M (multiples of 1024); at least 64M"
     )
 

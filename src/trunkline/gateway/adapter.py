@@ -17,7 +17,7 @@ import msgspec
 import pydantic
 
 from trunkline.config.secrets import SecretStore
-from trunkline.config.site import BufferConfig, GatewayConfig, LogConfig, Port
+from trunkline.config.site import BufferConfig, GatewayConfig, LinkConfig, LogConfig, Port
 from trunkline.config.tags import Identifier, Model
 from trunkline.gateway.role import Gateway
 from trunkline.model.errors import Misconfigured
@@ -33,6 +33,7 @@ class Output(Model):
     data_dir: str
     log: LogConfig = LogConfig()
     buffer: BufferConfig = BufferConfig()
+    link: LinkConfig = LinkConfig()
 
 
 class AdapterConfig(Model):
@@ -83,7 +84,7 @@ def make_adapter(config: AdapterConfig) -> Gateway:
     except pydantic.ValidationError as error:
         raise Misconfigured(f"{VARIABLE}, source: {_words(error)}") from error
     data_dir = Path(config.output.data_dir)
-    gateway = GatewayConfig(id=config.adapter_id, admin_port=config.admin_port, buffer=config.output.buffer)
+    gateway = GatewayConfig(id=config.adapter_id, admin_port=config.admin_port, buffer=config.output.buffer, link=config.output.link)
     return Gateway(gateway, [source], config.output.log, data_dir, SecretStore(data_dir / "secrets", data_dir))
 
 

@@ -34,28 +34,58 @@ class StatusCollector(Collector):
         stale = GaugeMetricFamily("trunkline_source_stale_tags", "tags that fell silent", labels=["source"])
         connected = GaugeMetricFamily("trunkline_source_connected", "1 when connected", labels=["source"])
         skew = GaugeMetricFamily("trunkline_source_clock_skew_seconds", "how far the device's clock is behind", labels=["source"])
+        furthest = GaugeMetricFamily(
+            "trunkline_source_reduced_furthest_ratio",
+            "distance from what was told of the furthest reading that a deadband kept back, as a share of the deadband",
+            labels=["source"],
+        )
         for source in status.sources:
+            furthest.add_metric([source.id], source.reduced_furthest)
             skew.add_metric([source.id], source.clock_skew_us / times.SECOND)
             readings.add_metric([source.id], source.readings_total)
             errors.add_metric([source.id, "connection"], source.errors_total)
             stale.add_metric([source.id], source.stale_tags)
             connected.add_metric([source.id], source.state == "connected")
-        yield from (readings, errors, stale, connected, skew)
+        yield from (readings, errors, stale, connected, skew, furthest)
         yield from _processes(status)
         yield GaugeMetricFamily("trunkline_edge_waiting_records", "records not forwarded yet", value=status.buffer.waiting)
         yield GaugeMetricFamily("trunkline_edge_bytes", "room in use by all but alarms, commands and notices", value=status.buffer.bytes)
         yield from _buffer(status)
-        yield GaugeMetricFamily("trunkline_edge_link_up", "1 when the site log is reached", value=status.link.state == "up")
+        yield from _link(status)
         ledger = CounterMetricFamily("trunkline_edge_ledger", "readings by step", labels=["source", "category", "step"])
         totals: dict[tuple[str, str, str], int] = {}
         for cell in status.counts:
-            for step in ("read", "forwarded", "dropped"):
+            for step in ("read", "forwarded", "dropped", "reduced"):
                 key = (cell.source, cell.category, step)
                 totals[key] = totals.get(key, 0) + getattr(cell, step)
         for key, count in sorted(totals.items()):
             ledger.add_metric(list(key), count)
         yield ledger
         yield from self._deliveries.metrics()
+
+
+def _link(status: GatewayStatus) -> Iterator[Metric]:
+    """Yield how good the link is."""
+    one = status.link
+    yield GaugeMetricFamily("trunkline_edge_link_up", "1 when the site log is reached", value=one.state == "up")
+    drained = float("inf") if one.drained_in_s is None and status.buffer.waiting else one.drained_in_s or 0.0
+    ceiling = float("inf") if one.max_bytes_per_s is None else one.max_bytes_per_s
+    for name, text, value in (
+        ("state_seconds", "how long it has been up, or down", max(0, status.at_us - one.since_us) / times.SECOND),
+        ("down_last_day_seconds", "seconds down in the last 24 hours, since the start at most", one.down_24h_s),
+        ("readings_per_second", "readings forwarded, on average over the last minute", one.readings_per_s),
+        ("bytes_per_second", "bytes sent, on average over the last minute", one.bytes_per_s),
+        ("max_bytes_per_second", "the ceiling; +Inf without one", ceiling),
+        ("drained_in_seconds", "time until nothing waits at this rate; +Inf while it does not get less", drained),
+        ("again_records", "records still to be sent once more, on demand", one.again),
+    ):
+        yield GaugeMetricFamily(f"trunkline_edge_link_{name}", text, value=value)
+    for name, text, value in (
+        ("outages", "how often it went down", one.outages),
+        ("down_seconds", "seconds down", one.down_s),
+        ("bytes", "bytes sent: what Kafka's client wrote after compression, else those of the records", one.bytes_total),
+    ):
+        yield CounterMetricFamily(f"trunkline_edge_link_{name}", text, value=value)
 
 
 def _buffer(status: GatewayStatus) -> Iterator[Metric]:

@@ -19,9 +19,10 @@ import structlog
 
 from trunkline.config.site import BufferConfig
 from trunkline.gateway.confirmed import Confirmed
+from trunkline.gateway.copies import count
 from trunkline.gateway.edge import DROPPED
 from trunkline.gateway.forecast import Forecast
-from trunkline.gateway.forwarder import Forwarder, count
+from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.outbox import Lane
 from trunkline.gateway.room import Room
 from trunkline.ledger.status import BufferStatus
@@ -134,6 +135,16 @@ class BufferKeeper:
         """Return the seconds until what waits passes the high mark at the rate of the last minutes; None when it does not grow."""
         waiting = self.waiting_bytes()
         return self._forecast.full_in(HIGH_MARK * self.room.limit - waiting)
+
+    def drained_in_s(self) -> float | None:
+        """Return the seconds until nothing waits at the rate of the last minutes; None when it does not get less."""
+        return self._forecast.drained_in()
+
+    def again(self) -> int:
+        """Return how many records are still to be sent once more."""
+        with self._forwarder.hold():
+            lanes = [lane for topic in self._forwarder.topics for lane in self._forwarder.lanes_of(topic).values()]
+            return sum(end - start for lane in lanes for start, end in lane.again)
 
     def status(self) -> BufferStatus:
         """Return how much waits and what it takes."""

@@ -14,9 +14,10 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from trunkline.config.tags import TagConfig
+from trunkline.gateway.reduction import Furthest, Reduction, further
 from trunkline.gateway.scans import fit_scan, unclocked
 from trunkline.log.codec.slots import Slots
-from trunkline.log.codec.writer import Rows, TagSlot, rows_of_scan
+from trunkline.log.codec.writer import Rows, TagSlot, ledger_hour, rows_of_scan
 from trunkline.model import quality as q
 from trunkline.model import times
 from trunkline.model.quality import Quality, Severity
@@ -113,6 +114,8 @@ class Conditioner:
         self.skew = SkewEstimate()
         self.unknown_tags = 0
         self.suppressed = 0
+        self.furthest = Furthest()  # of what was suppressed
+        self._reduction = Reduction()  # since it was last asked for
         self.clock_doubted = False  # the gateway's own clock is off: what it stamps is marked (W-105)
         self._rosters: WeakKeyDictionary[Roster, _Listed | None] = WeakKeyDictionary()
         self._unnoted: dict[Roster, _Listed] = {}  # scans that are not written down tag by tag, in the order in which they came
@@ -147,16 +150,31 @@ class Conditioner:
             fit = self._fit(tag, reading, late=late)
             tag.heard = now
             tag.silence = 0
-            if tag.band is None or _worth_telling(tag, tag.band, fit, now):
+            band = tag.band
+            if band is None or _worth_telling(tag, band, fit, now):
                 tag.told, tag.told_at = fit, now
                 out.append((tag.slot, fit))
             else:
-                self.suppressed += 1
+                self._suppress(tag, band, fit)
         if alive:
             for tag in self._tags.values():
                 if tag.told is not None and tag.silence == 0:
                     tag.heard = now
         return out
+
+    def reduction(self) -> Reduction | None:
+        """Return what deadbands kept back since this was last asked for, None if nothing."""
+        if not self._reduction.hours:
+            return None
+        told, self._reduction = self._reduction, Reduction()
+        return told
+
+    def _suppress(self, tag: _Tag, band: float, reading: Reading) -> None:
+        """Count a reading that is not passed on."""
+        time = reading.gateway_time if reading.source_time is None else reading.source_time
+        self._reduction.note(reading.tag, _share(tag, band, reading), ledger_hour(time, reading.gateway_time))
+        self.suppressed += 1
+        self.furthest = further(self.furthest, self._reduction.furthest)
 
     def _take_columns(self, scan: Scan, now: int) -> Rows | None:
         """Return what is to be journaled of a scan; None when its tags have to be looked at one by one."""
@@ -296,3 +314,11 @@ def _worth_telling(tag: _Tag, band: float, reading: Reading, now: int) -> bool:
     if isinstance(reading.value, int | float) and isinstance(told.value, int | float):
         return abs(reading.value - told.value) > band
     return reading.value != told.value
+
+
+def _share(tag: _Tag, band: float, reading: Reading) -> float:
+    """Return how far a reading is from the last one told, as a share of the deadband."""
+    told = tag.told.value if tag.told is not None else None
+    if isinstance(reading.value, int | float) and isinstance(told, int | float):
+        return abs(reading.value - told) / band
+    return 0.0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from trunkline.config.site import LogConfig
+from trunkline.gateway.copies import as_sent
 from trunkline.gateway.copyset import MANIFEST, Chunk, Manifest, Progress, read_file, read_manifest, set_key
-from trunkline.gateway.forwarder import as_sent
 from trunkline.ledger.status import BufferStatus, GatewayStatus, LinkStatus, decode_status, encode_status
 from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.head import BACKLOG

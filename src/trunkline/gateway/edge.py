@@ -23,6 +23,7 @@ import structlog
 
 from trunkline.config.site import BufferConfig
 from trunkline.gateway.conditioning import Conditioned
+from trunkline.gateway.reduction import FURTHEST, REDUCED, Furthest, Reduction, further, reduced_key, stored_furthest
 from trunkline.gateway.room import Room
 from trunkline.ledger.status import EdgeCount
 from trunkline.log.codec.events import encode_event
@@ -45,6 +46,8 @@ _META: Final = "edge.sequence"
 _CHECKPOINT: Final = "edge.checkpoint."
 #: Characters of text in one block; with four bytes each still well below the largest record.
 _TEXT_CHARACTERS: Final = 1_000_000
+#: Counts of readings that were kept back wait so long for something else to be written.
+_COUNTS_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -67,6 +70,7 @@ class _Waiting:
     readings: Sequence[Conditioned] | Rows
     events: Sequence[Event]
     checkpoint: tuple[str, str] | None
+    reduced: tuple[str, Reduction] | None
     done: "asyncio.Future[None]"
 
     @property
@@ -84,9 +88,11 @@ def edge_counts(tallies: dict[tuple[str, ...], int]) -> list[EdgeCount]:
     """Return the ledger rows of a journal's counters."""
     cells: dict[tuple[str, str, int], Counter[str]] = {}
     for (what, source, category, hour), count in tallies.items():
-        cells.setdefault((source, category, int(hour)), Counter())[what] += count
+        # what was kept back is telemetry; in the place of the class is the reason
+        of = Category.TELEMETRY.name.lower() if what == REDUCED else category
+        cells.setdefault((source, of, int(hour)), Counter())[what] += count
     return [
-        EdgeCount(source, category, hour, cell[READ], cell[FORWARDED], cell[DROPPED])
+        EdgeCount(source, category, hour, cell[READ], cell[FORWARDED], cell[DROPPED], cell[REDUCED])
         for (source, category, hour), cell in sorted(cells.items())
     ]
 
@@ -122,6 +128,9 @@ class EdgeWriter:
         self._wrote = wrote
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._behind: deque[_Waiting] = deque()  # taken from the queue while the group before them could not be written
+        self._reduced: queue.SimpleQueue[tuple[str, Reduction]] = queue.SimpleQueue()  # of batches of which nothing was kept
+        self._counted: list[tuple[str, Reduction]] = []  # taken from there, not durable yet
+        self._furthest = stored_furthest(journal.meta(FURTHEST))
         self._under_way = 0
         self._room = asyncio.Condition()
         self._stopping = threading.Event()
@@ -146,7 +155,12 @@ class EdgeWriter:
         return self._journal.meta(_CHECKPOINT + source)
 
     async def submit(
-        self, readings: Sequence[Conditioned] | Rows, events: Sequence[Event] = (), *, checkpoint: tuple[str, str] | None = None
+        self,
+        readings: Sequence[Conditioned] | Rows,
+        events: Sequence[Event] = (),
+        *,
+        checkpoint: tuple[str, str] | None = None,
+        reduced: tuple[str, Reduction] | None = None,
     ) -> None:
         """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours.
 
@@ -154,15 +168,19 @@ class EdgeWriter:
             readings: as the conditioner made them.
             events: of the source or of the gateway.
             checkpoint: a source's id and where it stands (`ReadBatch.checkpoint`): durable if, and only if, the readings are.
+            reduced: a source's id and what its deadbands kept back of the same batch: counted if, and only if, the readings are durable.
+                Alone it is not waited for: it is counted with whatever is written next, or some seconds later.
         """
         weight = len(readings) + len(events)
         if not weight and checkpoint is None:
+            if reduced is not None:
+                self._reduced.put(reduced)
             return
         async with self._room:
             if len(readings) or not all(map(_is_urgent, events)):
                 await self._room.wait_for(lambda: self._under_way < self._limit)
             self._under_way += weight
-        waiting = _Waiting(readings, events, checkpoint, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(readings, events, checkpoint, reduced, asyncio.get_running_loop().create_future())
         self._queue.put(waiting)
         try:
             await waiting.done
@@ -182,8 +200,18 @@ class EdgeWriter:
         self.stop()
 
     def _run(self) -> None:
-        while (first := self._next()) is not None:
+        while True:
+            try:
+                first = self._next(_COUNTS_SECONDS)
+            except queue.Empty:
+                if not self._reduced.empty():
+                    self._write([])
+                continue
+            if first is None:
+                break
             self._write(self._gather(first))
+        if not self._reduced.empty() and not self._stopping.is_set():
+            self._write([])
 
     def _next(self, timeout: float | None = None) -> _Waiting | None:
         """Return what comes next, None at the end. Raises queue.Empty when nothing comes in time."""
@@ -212,10 +240,13 @@ class EdgeWriter:
         return group
 
     def _write(self, group: list[_Waiting]) -> None:
+        while not self._reduced.empty():
+            self._counted.append(self._reduced.get())
         for attempt in itertools.count():
             try:
                 checkpoints = dict(one.checkpoint for one in group if one.checkpoint is not None)
-                self._append([one.readings for one in group], [event for one in group for event in one.events], checkpoints)
+                reduced = [one.reduced for one in group if one.reduced is not None] + self._counted
+                self._append([one.readings for one in group], [event for one in group for event in one.events], checkpoints, reduced)
             except Exception as error:  # whatever it is: sources must neither be told 'durable' nor wait for a dead thread
                 if not isinstance(error, RetryLater):
                     log.exception("edge journal refuses what it was given")
@@ -232,6 +263,7 @@ class EdgeWriter:
                 if self.error is not None:
                     log.info("edge journal can be written again")
                 self.error = None
+                self._counted.clear()
                 self._wrote.set()
                 _settle(group, None)
                 return
@@ -269,11 +301,19 @@ class EdgeWriter:
         self._wrote.set()
         for waiting in everyone:
             waiting.events = [event for event in waiting.events if not _is_urgent(event)]
+            if waiting.reduced is not None and not waiting.left:
+                self._counted.append(waiting.reduced)
         _settle([waiting for waiting in everyone if not waiting.left], None)
         group[:] = [waiting for waiting in group if waiting.left]
         self._behind = deque(waiting for waiting in self._behind if waiting.left)
 
-    def _append(self, readings: Iterable[Sequence[Conditioned] | Rows], events: Sequence[Event], checkpoints: Mapping[str, str]) -> None:
+    def _append(
+        self,
+        readings: Iterable[Sequence[Conditioned] | Rows],
+        events: Sequence[Event],
+        checkpoints: Mapping[str, str],
+        reduced: Sequence[tuple[str, Reduction]] = (),
+    ) -> None:
         """Write one group, and where sources stand, in one transaction; our own numbering moves on only if it succeeded."""
         readings = [one for one in readings if len(one)]
         urgent = not readings and all(map(_is_urgent, events))
@@ -304,6 +344,13 @@ class EdgeWriter:
             appends.setdefault(at.topic, []).append(record)
             tallies[tally_key(READ, event.source, category, hour)] += 1
         facts = {_META: msgspec.json.encode(sequence).decode()}
+        furthest = dict(self._furthest)
+        for source, reduction in reduced:
+            furthest[source] = further(furthest.get(source, Furthest()), reduction.furthest)
+            for hour, number in reduction.hours.items():
+                tallies[reduced_key(source, hour)] += number
+        if reduced:
+            facts[FURTHEST] = msgspec.json.encode(furthest).decode()
         # where a source stands may be a piece of what it reads: the last row's key, a file's name
         stand = {_CHECKPOINT + source: stands for source, stands in checkpoints.items()}
         within = self._bounds.ceiling if urgent else self._bounds.within
@@ -313,7 +360,7 @@ class EdgeWriter:
             if self._bounds.disk_full and not urgent:
                 raise DiskFull("the disk of the edge journal is full") from error
             raise
-        self._sequence = sequence
+        self._sequence, self._furthest = sequence, furthest
         self.read_total += sum(map(len, readings))
 
 

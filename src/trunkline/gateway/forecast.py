@@ -1,4 +1,4 @@
-"""When the edge journal will be full of what waits, if that goes on growing as it did in the last minutes (PD-31)."""
+"""When the edge journal will be full of what waits, or nothing waits any more, if it goes on as in the last minutes (PD-31)."""
 
 from collections import deque
 from typing import Final
@@ -12,6 +12,7 @@ WARN_AGE: Final = times.MINUTE
 _WINDOW: Final = 10 * times.MINUTE
 #: Less says nothing: a link that is away for a moment is no outage.
 _LEAST: Final = times.MINUTE
+_LEAST_DRAIN: Final = 15 * times.SECOND
 
 
 class Forecast:
@@ -41,6 +42,19 @@ class Forecast:
         if now - began < _LEAST or last <= middle:
             return None
         return max(0.0, room) * (now - began) / times.SECOND / (last - fewest)
+
+    def drained_in(self) -> float | None:
+        """Return the seconds until nothing waits; None when nothing does, or it has not got less for a quarter of a minute yet.
+
+        The rate is that since most waited.
+        """
+        if not self._seen:
+            return None
+        now, last = self._seen[-1]
+        began, most = max(self._seen, key=lambda sample: (sample[1], sample[0]))
+        if not last or now - began < _LEAST_DRAIN or most == last:
+            return None
+        return last * (now - began) / times.SECOND / (most - last)
 
 
 def span(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """What is still to be forwarded, kept in the edge journal: per partition a live position, ranges of backlog, and records set aside."""
 
-from typing import Final
+from collections.abc import Collection
+from typing import Final, Literal
 
 import msgspec
 
@@ -10,6 +11,9 @@ from trunkline.model import times
 
 #: Name of the journal's fact that holds them.
 LANES: Final = "outbox"
+
+#: Ranges of a lane that go behind live data.
+Queue = Literal["backlog", "again"]
 
 #: P-63: wait before try 2, 3, ...; the last one repeats.
 LADDER: Final = tuple(seconds * times.SECOND for seconds in (5, 30, 120, 600, 1800, 3600))
@@ -45,11 +49,13 @@ class Lane(msgspec.Struct):
         live: next offset of the live lane.
         backlog: ranges [next, end) behind it, oldest first.
         poison: records set aside.
+        again: ranges that were forwarded and are to be sent once more. They are settled: they hold back no pruning, and are not counted.
     """
 
     live: int = 0
     backlog: list[tuple[int, int]] = []
     poison: list[Poison] = []
+    again: list[tuple[int, int]] = []
 
     @property
     def oldest(self) -> int:
@@ -74,10 +80,42 @@ class Lane(msgspec.Struct):
         waiting = [*((one.offset, one.offset + 1) for one in self.poison), *self.backlog, (self.live, end)]
         return [(max(start, first), min(stop, end)) for start, stop in sorted(waiting) if max(start, first) < min(stop, end)]
 
+    def settled(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Return the parts of [first, end) that wait for nothing, ascending."""
+        parts, reached = [], first
+        for start, stop in [*self.spans(first, end), (end, end)]:
+            if start > reached:
+                parts.append((reached, start))
+            reached = max(reached, stop)
+        return parts
+
+    def send_again(self, first: int, end: int) -> int:
+        """Have what is settled of [first, end) sent once more; return how many offsets that adds."""
+        before = sum(stop - start for start, stop in self.again)
+        ranges: list[tuple[int, int]] = []
+        for start, stop in sorted([*self.again, *self.settled(first, end)]):
+            if ranges and start <= ranges[-1][1]:
+                ranges[-1] = (ranges[-1][0], max(stop, ranges[-1][1]))
+            else:
+                ranges.append((start, stop))
+        self.again = ranges
+        return sum(stop - start for start, stop in ranges) - before
+
+    def try_again(self, offsets: Collection[int] | None, now: int) -> int:
+        """Give records set aside all their tries back: those at `offsets`, or all that are FAILED. Return how many."""
+        chosen = [one for one in self.poison if (one.failed if offsets is None else one.offset in offsets)]
+        self.poison = [Poison(one.offset, 0, now, one.reason) if one in chosen else one for one in self.poison]
+        return len(chosen)
+
     def split(self, end: int) -> None:
         """Turn everything before `end` into backlog and go on live from there."""
         if self.live < end:
-            self.backlog = [*self.backlog, (self.live, end)]
+            start = self.live
+            if self.backlog and self.backlog[-1][1] == start:
+                *earlier, (start, _) = self.backlog
+            else:
+                earlier = self.backlog
+            self.backlog = [*earlier, (start, end)]
             self.live = end
 
     def give_up(self, end: int) -> None:
@@ -86,11 +124,10 @@ class Lane(msgspec.Struct):
         self.backlog = [(max(start, end), stop) for start, stop in self.backlog if stop > end]
         self.poison = [one for one in self.poison if one.offset >= end]
 
-    def advance_backlog(self, reached: int) -> None:
-        """Settle the first backlog range up to `reached`."""
-        start, end = self.backlog[0]
-        rest = self.backlog[1:]
-        self.backlog = rest if reached >= end else [(max(start, reached), end), *rest]
+    def advance(self, queue: Queue, reached: int) -> None:
+        """Settle the first range of a queue up to `reached`."""
+        (start, end), *rest = getattr(self, queue)
+        setattr(self, queue, rest if reached >= end else [(max(start, reached), end), *rest])
 
 
 def stored_lanes(fact: str | None) -> dict[TopicPartition, Lane]:

@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from trunkline.gateway.copies import size_of
 from trunkline.ledger.status import EdgeCount, GatewayStatus, decode_status, encode_status
 from trunkline.log.port import Log, Record, TopicPartition
 from trunkline.log.topics import Layout
@@ -28,6 +29,7 @@ class Reporter:
         report: makes the present status with all counts.
         listen: called after each report, to read what the site has to tell.
         period: seconds between reports.
+        pace: takes the bytes of a report that was sent, and returns for how many seconds at least the next one should wait.
     """
 
     def __init__(
@@ -37,13 +39,15 @@ class Reporter:
         report: Callable[[], GatewayStatus],
         listen: Callable[[Log], None] = lambda _site: None,
         period: float = PERIOD_SECONDS,
+        pace: Callable[[int], float] = lambda _size: 0.0,
     ) -> None:
         self._open_site = site
         self._site: Log | None = None
         self._topic = layout.gateway_status
         self._report = report
         self._listen = listen
-        self._period = period
+        self._period = self._pause = period
+        self._pace = pace
         self._told: dict[tuple[str, str, int], EdgeCount] = {}
         self._reports = 0
         self._read_to: int | None = None
@@ -68,7 +72,7 @@ class Reporter:
     def _run(self) -> None:
         last = False
         while not last:
-            last = self._stop.wait(self._period)
+            last = self._stop.wait(self._pause)
             try:
                 self.publish()
             except (RetryLater, Misconfigured):
@@ -99,7 +103,9 @@ class Reporter:
             link=status.link,
             counts=changed,
         )
-        self._site.append(self._topic, [Record(encode_status(brief), key=status.gateway.encode())])
+        record = Record(encode_status(brief), key=status.gateway.encode())
+        self._site.append(self._topic, [record])
+        self._pause = max(self._period, self._pace(size_of(record)))
         self._told = cells
         self._listen(self._site)
 

@@ -24,6 +24,7 @@ from trunkline.gateway.edge import EdgeWriter, edge_counts
 from trunkline.gateway.forecast import buffer_problems
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.isolation.proxy import IsolatedSource
+from trunkline.gateway.pacing import Pace
 from trunkline.gateway.reporter import Reporter
 from trunkline.gateway.room import Room
 from trunkline.gateway.runner import SourceRunner
@@ -32,6 +33,7 @@ from trunkline.ledger.status import GatewayStatus, LinkStatus
 from trunkline.log.codec.forms import forms_of
 from trunkline.log.opening import edge_key, layout_of, open_edge_journal, open_site_log
 from trunkline.log.port import Log
+from trunkline.log.uplink import Uplink
 from trunkline.model import times
 from trunkline.model.errors import RetryLater, TrunklineError
 from trunkline.model.events import Event
@@ -70,16 +72,20 @@ class Gateway:
         layout = layout_of(log_config)
         self._journal = open_edge_journal(log_config, data_dir, config.id, edge_key(config, secrets))
 
-        site = open_site or partial(open_site_log, log_config, data_dir, secrets)
+        # two threads reach the site log, each with a handle and a meter of its own; the ceiling is for both
+        self._uplinks = [Uplink(config.link.compression), Uplink(config.link.compression)]
+        site, site_of_reporter = (open_site or partial(open_site_log, log_config, data_dir, secrets, uplink=one) for one in self._uplinks)
+        pace = Pace(config.link, lambda: sum(one.sent_bytes for one in self._uplinks))
 
         self.damage = DamageWatch(self._journal)
-        self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))
+        forms = forms_of(log_config.form, {config.id: sources})
+        self.forwarder = Forwarder(self._journal, site, layout, forms=forms, pace=pace, uplink=self._uplinks[0])
         self.room = Room(self._journal, layout, config.buffer)
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake, room=self.room)
         self.clock = ClockWatch(times.now, lambda: self.writer.next_position)
         confirmed = Confirmed(self._journal, layout)
         self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed, self.room)
-        self.reporter = Reporter(site, layout, self.status, confirmed.learn)
+        self.reporter = Reporter(site_of_reporter, layout, self.status, confirmed.learn, pace=pace.reported)
         self.admin = AdminServer(config.admin_port, self.health, StatusCollector(self.status, self.forwarder.deliveries))
         self.runners: list[SourceRunner] = []
         self.isolated: list[IsolatedSource] = []
@@ -189,9 +195,25 @@ class Gateway:
         )
 
     def _link(self) -> LinkStatus:
-        forwarder = self.forwarder
-        took = [round(seconds * 1000, 1) for seconds in forwarder.deliveries.quantiles().values()]
-        return LinkStatus("up" if forwarder.link_up else "down", forwarder.link_since, forwarder.link_error, took)
+        link, pace = self.forwarder.link, self.forwarder.pace
+        down, down_today = link.down_seconds()
+        readings, size = link.traffic()
+        return LinkStatus(
+            state="up" if self.forwarder.link_up else "down",
+            since_us=link.since,
+            error=link.error,
+            append_ms=[round(seconds * 1000, 1) for seconds in self.forwarder.deliveries.quantiles().values()],
+            outages=link.outages,
+            down_s=round(down, 1),
+            down_24h_s=round(down_today, 1),
+            readings_per_s=round(readings, 1),
+            bytes_per_s=round(size, 1),
+            bytes_total=pace.total,
+            measured=pace.measured,
+            max_bytes_per_s=self._config.link.max_bytes_per_second,
+            drained_in_s=self.keeper.drained_in_s(),
+            again=self.keeper.again(),
+        )
 
     def health(self) -> dict[str, Any]:
         """Return the /health document: healthy, degraded (something is away, nothing is lost) or unhealthy (nothing can be stored)."""

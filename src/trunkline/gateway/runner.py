@@ -165,7 +165,10 @@ class SourceRunner:
         skew = self.conditioner.skew.skew
         if told := self._skew.look(skew):
             events.append(self._event(told.kind, told.text, skew_us=skew))
-        await self._writer.submit(out, events, checkpoint=None if batch.checkpoint is None else (self.id, batch.checkpoint))
+        reduction = self.conditioner.reduction()
+        reduced = None if reduction is None else (self.id, reduction)
+        checkpoint = None if batch.checkpoint is None else (self.id, batch.checkpoint)
+        await self._writer.submit(out, events, checkpoint=checkpoint, reduced=reduced)
 
     async def _watch_silence(self) -> None:
         while True:
@@ -232,6 +235,8 @@ class SourceRunner:
             tags=self.conditioner.tags,
             stale_tags=self.conditioner.stale,
             clock_skew_us=self.conditioner.skew.skew,
+            reduced_total=self.conditioner.suppressed,
+            reduced_furthest=round(self.conditioner.furthest.share, 6),
             process=self._source.status() if isinstance(self._source, IsolatedSource) else None,
         )
 

@@ -15,6 +15,7 @@ class EdgeCount(msgspec.Struct, frozen=True):
         read: records made durable at the edge.
         forwarded: records that the site log has acknowledged.
         dropped: records given up by the overflow policy.
+        reduced: readings that the device gave beside those of `read` and that deadbands kept back.
     """
 
     source: str
@@ -23,6 +24,7 @@ class EdgeCount(msgspec.Struct, frozen=True):
     read: int
     forwarded: int
     dropped: int
+    reduced: int = 0
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
@@ -48,6 +50,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
         state: connecting, connected, backing_off, misconfigured or stopped.
         clock_skew_us: how far the device's clock is behind the gateway's; negative when it is ahead (W-109).
         process: of an isolated source, while it runs.
+        reduced_total: readings that deadbands kept back since the gateway started.
+        reduced_furthest: how far the furthest of them was from the last one told of its tag, as a share of the tag's deadband.
     """
 
     id: str
@@ -63,6 +67,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     stale_tags: int
     clock_skew_us: int = 0
     process: ProcessStatus | None = None
+    reduced_total: int = 0
+    reduced_furthest: float = 0.0
 
 
 class BufferStatus(msgspec.Struct, frozen=True):
@@ -98,12 +104,33 @@ class LinkStatus(msgspec.Struct, frozen=True):
         error: why it is down.
         append_ms: how long the newest appends took until they were acknowledged: 50th, 95th and 99th percentile in ms; empty
             before the first.
+        outages: how often it went down since the gateway started.
+        down_s: seconds down since then.
+        down_24h_s: seconds down in the last 24 hours of it.
+        readings_per_s: forwarded, on average over the last minute.
+        bytes_per_s: sent, on average over the last minute.
+        bytes_total: sent since the gateway started.
+        measured: whether the bytes are those that the client of Kafka wrote to its connections, after compression; else those of the
+            records' values, keys and headers.
+        max_bytes_per_s: the ceiling; None when there is none.
+        drained_in_s: seconds until nothing waits, at the rate of the last minutes; None when nothing waits or it does not get less.
+        again: records still to be sent once more, on demand.
     """
 
     state: str
     since_us: int
     error: str | None
     append_ms: list[float] = []
+    outages: int = 0
+    down_s: float = 0.0
+    down_24h_s: float = 0.0
+    readings_per_s: float = 0.0
+    bytes_per_s: float = 0.0
+    bytes_total: int = 0
+    measured: bool = False
+    max_bytes_per_s: int | None = None
+    drained_in_s: float | None = None
+    again: int = 0
 
 
 class GatewayStatus(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from trunkline.log.journal.journal import Journal
 from trunkline.log.journal.sealing import Key, WrongKey
 from trunkline.log.port import Log, Topic
 from trunkline.log.topics import Layout
+from trunkline.log.uplink import Uplink
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured
 
@@ -35,7 +36,9 @@ def site_journal(data_dir: Path) -> Path:
     return data_dir / "site" / "journal.db"
 
 
-def open_site_log(config: LogConfig, data_dir: Path, secrets: SecretStore | None = None, *, look: bool = True) -> Log:
+def open_site_log(
+    config: LogConfig, data_dir: Path, secrets: SecretStore | None = None, *, look: bool = True, uplink: Uplink | None = None
+) -> Log:
     """Open the site log.
 
     The journal, and Kafka in the profile 'development', create the topics that are missing; elsewhere `trunkline topics apply` does.
@@ -45,13 +48,14 @@ def open_site_log(config: LogConfig, data_dir: Path, secrets: SecretStore | None
         data_dir: where an embedded log lies.
         secrets: resolves Kafka's password; relative paths of certificates start at its base.
         look: False opens Kafka without looking at its topics, and so without a broker.
+        uplink: how appends travel to Kafka, and the meter that they turn; an embedded log has no link.
 
     Raises:
         Misconfigured: its partitions differ from the configuration (PD-18), or it cannot be opened with these settings.
         RetryLater: it cannot be opened now.
     """
     if config.engine == "kafka":
-        return _open_kafka(config, secrets, look=look)
+        return _open_kafka(config, secrets, look=look, uplink=uplink)
     return open_site_journal(config, data_dir)
 
 
@@ -66,10 +70,10 @@ def open_site_journal(config: LogConfig, data_dir: Path) -> Journal:
     return journal
 
 
-def _open_kafka(config: LogConfig, secrets: SecretStore | None, *, look: bool) -> "KafkaLog":
+def _open_kafka(config: LogConfig, secrets: SecretStore | None, *, look: bool, uplink: Uplink | None) -> "KafkaLog":
     from trunkline.log.kafka.engine import KafkaLog  # noqa: PLC0415 - the client is loaded where Kafka is used
 
-    log = KafkaLog(config, secrets)
+    log = KafkaLog(config, secrets, uplink)
     try:
         if look and log.missing(Topic(one.name, one.partitions) for one in kafka_topics(config)) and config.profile == "development":
             _create(config, secrets)

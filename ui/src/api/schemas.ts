@@ -179,8 +179,26 @@ export interface components {
             waiting: number;
         };
         LinkInfo: {
+            /** @default 0 */
+            again: number;
             append_ms: number[];
+            /** @default 0 */
+            bytes_per_s: number;
+            /** @default 0 */
+            bytes_total: number;
+            /** @default 0 */
+            down_24h_s: number;
+            /** @default 0 */
+            down_s: number;
+            drained_in_s?: number | null;
             error: string | null;
+            max_bytes_per_s?: number | null;
+            /** @default false */
+            measured: boolean;
+            /** @default 0 */
+            outages: number;
+            /** @default 0 */
+            readings_per_s: number;
             since_us: number;
             /** @enum {string} */
             state: "up" | "down";
@@ -266,6 +284,10 @@ export interface components {
             process?: components["schemas"]["SourceProcessInfo"] | null;
             readings_per_s: number;
             readings_total: number;
+            /** @default 0 */
+            reduced_furthest: number;
+            /** @default 0 */
+            reduced_total: number;
             since_us: number;
             stale_tags: number;
             /** @enum {string} */

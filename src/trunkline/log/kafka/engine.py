@@ -21,6 +21,7 @@ from trunkline.log.kafka.reading import Reader
 from trunkline.log.kafka.records import Outgoing, place
 from trunkline.log.kafka.settings import Connection
 from trunkline.log.port import Appends, Positions, Record, StoredRecord, Topic, TopicPartition
+from trunkline.log.uplink import Uplink
 from trunkline.model.errors import Misconfigured, RetryLater
 
 #: Copies of each partition that `create` asks for.
@@ -35,7 +36,7 @@ class KafkaLog:
     offsets; retention deletes whole segments.
     """
 
-    def __init__(self, config: LogConfig, secrets: SecretStore | None = None) -> None:
+    def __init__(self, config: LogConfig, secrets: SecretStore | None = None, uplink: Uplink | None = None) -> None:
         """Raises Misconfigured when a secret or a PEM file cannot be read."""
         self._connection = Connection(config, secrets)
         self._copies = _COPIES[config.profile]
@@ -48,7 +49,7 @@ class KafkaLog:
         self._catalogue = Catalogue(self._connection, self._admin)
         self._reader = Reader(self._connection, self._admin)
         self._committed = Committed(self._connection)
-        self._batches = BatchProducer(self._connection)
+        self._batches = BatchProducer(self._connection, uplink)
         self._transactor: Transactor | None = None
         self._appending = threading.Lock()
         self._turns = count()

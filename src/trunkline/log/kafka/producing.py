@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import starmap
 from operator import itemgetter
 from typing import Final
@@ -16,6 +17,7 @@ from trunkline.log.kafka.errors import AWAY, code_of
 from trunkline.log.kafka.records import Outgoing
 from trunkline.log.kafka.settings import PRODUCING, Connection, Settings
 from trunkline.log.port import Positions, TopicPartition
+from trunkline.log.uplink import STATISTICS_MS, Uplink
 
 #: What one batch holds; beyond it a call to one partition would become several.
 BATCH_RECORDS: Final = 10_000
@@ -49,15 +51,24 @@ class BatchProducer:
     """Appends without transactions: quick, and all or none for what fits one batch. For one thread at a time.
 
     A call that failed leaves nothing behind in the client: it is discarded, and the next call begins with a new one.
+
+    Args:
+        connection: settings and time limits.
+        uplink: compression, and the meter to turn; without it as measured for links within a plant.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, uplink: Uplink | None = None) -> None:
         self._connection = connection
+        self._uplink = uplink
         milliseconds = round(connection.timeout * 1000)
         # a call's records wait for `flush`, which sends them at once: what was queued by then is one batch
         own: Settings = {"linger.ms": milliseconds // 2, "message.timeout.ms": milliseconds, "request.timeout.ms": milliseconds}
         own |= {"batch.num.messages": BATCH_RECORDS}
         self._settings = connection.of_client(PRODUCING, own)
+        if uplink is not None:
+            # what a client says of itself lies in its memory until it is asked for: `Uplink.serve`
+            said = {"statistics.interval.ms": STATISTICS_MS, "stats_cb": uplink.note}
+            self._settings |= {"compression.type": uplink.compression, **said}
         self._producer: Producer | None = None
 
     def append(self, records: Sequence[Outgoing]) -> Positions:
@@ -98,6 +109,8 @@ class BatchProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge()
+        if self._uplink is not None:
+            self._uplink.forget()
 
     def _open(self, topic: str) -> Producer:
         if self._producer is None:
@@ -105,6 +118,8 @@ class BatchProducer:
             # once it is connected it has its identity within a millisecond, otherwise half a second later
             producer.list_topics(topic, timeout=self._connection.timeout)
             self._producer = producer
+            if self._uplink is not None:
+                self._uplink.serve = partial(producer.poll, 0)
         return self._producer
 
 

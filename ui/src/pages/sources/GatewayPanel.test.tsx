@@ -9,7 +9,7 @@ const GATEWAY: GatewayStatus = {
   at_us: 1_780_000_000_000_000,
   sources: [],
   buffer: { waiting: 1500, bytes: 4096, oldest_waiting_us: null, max_bytes: 100 * 1024 ** 2, reserved_bytes: 0, disk_bytes: 50 * 1024 ** 2, full_in_s: null, disk_full: false },
-  link: { state: 'down', since_us: 1_780_000_000_000_000, error: 'no broker answers', append_ms: [] },
+  link: { state: 'down', since_us: 1_780_000_000_000_000, error: 'no broker answers', append_ms: [], outages: 0, down_s: 0, down_24h_s: 0, readings_per_s: 0, bytes_per_s: 0, bytes_total: 0, measured: false, again: 0 },
   problems: [],
 };
 
