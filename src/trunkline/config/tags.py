@@ -139,13 +139,15 @@ class Container(Model):
         (), description="devices of the machine that it may open, for example /dev/ttyUSB0, or /dev/ttyUSB3:/dev/ttyUSB0:rw"
     )
     network: str = Field(
-        "bridge", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="'bridge', 'host', 'none' or the name of one of the engine's networks"
+        "bridge",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="'bridge', 'host', 'none' or the name of one of the engine's networks",
     )
     mounts: tuple[Mount, ...] = Field((), description="files and folders of the machine that it sees")
     user: str = Field(
         "", pattern=r"^(\d+(:\d+)?)?$", description="numbers of user and group; empty: the gateway's own, or 10001:10001 where that is root"
     )
-    runtime: Literal["", "docker", "podman"] = Field("", description="engine; empty: what is found, Docker before Podman")
+    runtime: Literal["docker", "podman"] | None = Field(None, description="engine; default: what is found, Docker before Podman")
 
 
 class SourceConfig(Model):

@@ -5,8 +5,8 @@ process of this machine in a session of its own, with no more environment than t
 As with the real one a signal to the client ends no container, the end of the client's standard input reaches it, `--rm` removes it when
 it ends, and one that takes more than `--memory` is killed.
 
-Run as `python docker_program.py STATE IMAGES WORDS...`: a folder for what it knows, the images that it has, and the client's words. A file
-`broken` in the folder holds the words with which it refuses everything.
+Run as `python docker_program.py STATE PYTHON IMAGES WORDS...`: a folder for what it knows, the Python that its images have, their names,
+and the client's words. A file `broken` in the folder holds the words with which it refuses everything.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,7 +63,7 @@ class _Flags(argparse.ArgumentParser):
         _refuse(f"unknown flag: {unknown}\n\nUsage:  docker [OPTIONS] COMMAND [ARG...]", 125)
 
 
-def _run(state: Path, images: list[str], words: list[str]) -> int:
+def _run(state: Path, python: str, images: list[str], words: list[str]) -> int:
     parser = _Flags(add_help=False, allow_abbrev=False)
     for flag in ("--rm", "--interactive", "--read-only", "--no-healthcheck"):
         parser.add_argument(flag, action="store_true", required=True)
@@ -75,39 +76,40 @@ def _run(state: Path, images: list[str], words: list[str]) -> int:
     parser.add_argument("image")
     parser.add_argument("words", nargs=argparse.REMAINDER)
     given = parser.parse_args(words)
+    if given.image not in images and given.pull == "missing":
+        sys.stderr.write(f"Unable to find image '{given.image}' locally\n")
+    for complaint in _complaints(state, images, given):
+        _refuse(f"docker: Error response from daemon: {complaint}{_HELP}", 125)
+    return _become(state, python, given)
 
-    def refuse(text: str) -> NoReturn:
-        _refuse(f"docker: Error response from daemon: {text}{_HELP}", 125)
 
-    if given.image not in images:
-        if given.pull == "missing":
-            sys.stderr.write(f"Unable to find image '{given.image}' locally\n")
-            refuse(f"pull access denied for {given.image.partition(':')[0]}, repository does not exist or may require 'docker login'")
-        refuse(f"No such image: {given.image}")
-    if given.name in containers(state):
-        held = containers(state)[given.name]["id"]
-        refuse(
-            f'Conflict. The container name "/{given.name}" is already in use by container "{held}". You have to remove (or rename) that '
-            "container to be able to reuse that name."
+def _complaints(state: Path, images: list[str], given: argparse.Namespace) -> Iterator[str]:
+    """Yield what the engine has against it, in its words."""
+    if given.image not in images and given.pull == "missing":
+        yield f"pull access denied for {given.image.partition(':')[0]}, repository does not exist or may require 'docker login'"
+    elif given.image not in images:
+        yield f"No such image: {given.image}"
+    if (other := containers(state).get(given.name)) is not None:
+        yield (
+            f'Conflict. The container name "/{given.name}" is already in use by container "{other["id"]}". You have to remove (or rename) '
+            "that container to be able to reuse that name."
         )
     if given.network not in ("bridge", "host", "none"):
-        refuse(f"network {given.network} not found")
-    for mount in given.mount:
-        (row,) = csv.reader([mount])
+        yield f"network {given.network} not found"
+    for row in csv.reader(given.mount):
         source = next(part for part in row if part.startswith("source=")).removeprefix("source=")
         if not Path(source).exists():
-            refuse(f'invalid mount config for type "bind": bind source path does not exist: {source}')
-    for device in given.device:
-        if not Path(device.partition(":")[0]).exists():
-            refuse(f'error gathering device information while adding custom device "{device.partition(":")[0]}": no such file or directory')
-    return _become(state, given)
+            yield f'invalid mount config for type "bind": bind source path does not exist: {source}'
+    for device in (one.partition(":")[0] for one in given.device):
+        if not Path(device).exists():
+            yield f'error gathering device information while adding custom device "{device}": no such file or directory'
 
 
-def _become(state: Path, given: argparse.Namespace) -> int:
+def _become(state: Path, python: str, given: argparse.Namespace) -> int:
     """Run the program and carry its three streams, as client and engine do together."""
     image = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}  # what the image would bring along
     program = subprocess.Popen(
-        [sys.executable, *given.words],
+        [python if given.entrypoint == "python" else given.entrypoint, *given.words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -185,7 +187,7 @@ def _rm(state: Path, words: list[str]) -> int:
     _refuse(f"Error response from daemon: No such container: {number}")
 
 
-def main(state: Path, images: list[str], words: list[str]) -> int:
+def main(state: Path, python: str, images: list[str], words: list[str]) -> int:
     """Do what the client is told. Returns its exit status."""
     with (state / "commands").open("a") as file:
         file.write(json.dumps(words) + "\n")
@@ -196,7 +198,7 @@ def main(state: Path, images: list[str], words: list[str]) -> int:
             _refuse(f"docker: {broken.read_text()}{_HELP}", 126 if "denied" in broken.read_text() else 125)
         _refuse(broken.read_text())
     if command == "run":
-        return _run(state, images, rest)
+        return _run(state, python, images, rest)
     if command == "info":
         sys.stdout.write("28.2.2 [name=seccomp,profile=builtin name=cgroupns]\n")
         return 0
@@ -208,4 +210,4 @@ def main(state: Path, images: list[str], words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3].split(","), sys.argv[4:]))

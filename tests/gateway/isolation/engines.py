@@ -48,18 +48,18 @@ class Docker:
             docker_program.kill(one)
 
 
-def install(directory: Path, monkeypatch: pytest.MonkeyPatch, images: str = IMAGE) -> Docker:
+def install(directory: Path, monkeypatch: pytest.MonkeyPatch, *, python: str | Path = sys.executable) -> Docker:
     """Put the program in front of PATH.
 
     Args:
         directory: where.
-        images: those that the engine has, with commas between them.
+        python: what `python` is in its image.
     """
     state, programs = directory / "engine", directory / "programs"
     state.mkdir()
     programs.mkdir()
     program = programs / "docker"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -S {docker_program.__file__} {state} {images} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -S {docker_program.__file__} {state} {python} {IMAGE} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     return Docker(state)

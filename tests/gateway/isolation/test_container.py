@@ -1,10 +1,11 @@
 """A source in a container of its own. No engine can run here: `docker_program.py` stands in for it, and everything else is real."""
 
 import asyncio
+import itertools
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 from tests.gateway.isolation import engines, unruly
 from tests.gateway.isolation.engines import AWAY, DENIED, IMAGE, Docker
 from tests.gateway.isolation.test_isolated import TAG, fails, reads, told
+from tests.gateway.test_role import Process, until
 
 from trunkline.config.tags import Container, Resources, SourceConfig
 from trunkline.gateway.isolation import container as container_module
@@ -95,7 +97,7 @@ async def test_the_port_works_over_standard_input_and_output(make: Make, docker:
 
 
 def words_of(command: list[str], option: str) -> list[str]:
-    return [value for name, value in zip(command, command[1:], strict=False) if name == option]
+    return [value for name, value in itertools.pairwise(command) if name == option]
 
 
 async def test_it_gets_what_its_section_says_and_no_more(make: Make, docker: Docker, tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ async def test_an_engine_that_cannot_kill_does_not_hold_the_source(
 @pytest.mark.parametrize(
     ("container", "says"),
     [
-        ({"image": "example/absent:2.0"}, r"no image example/absent:2.0 on this machine: 'docker pull example/absent:2.0', or 'pull: missing'"),
+        ({"image": "example/absent:2.0"}, r"no image example/absent:2.0 .*'docker pull example/absent:2.0', or 'pull: missing'"),
         ({"image": "example/absent:2.0", "pull": "missing"}, "the image example/absent:2.0 cannot be fetched: mend its name"),
         ({"devices": ["/dev/ttyUSB97"]}, "no device /dev/ttyUSB97 on this machine: plug it in, or mend 'container.devices'"),
         ({"network": "plant"}, "docker has no network plant: 'docker network create plant', or mend 'container.network'"),
@@ -299,10 +301,8 @@ def test_an_engine_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert find(name).info() == expected
 
 
-async def test_secrets_come_over_standard_input_and_are_told_to_nobody(
-    make: Make, docker: Docker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """W-167: in no command line, no environment, no file, and not in what is told of the container; nor what the gateway itself is given."""
+async def test_secrets_come_over_standard_input_and_are_told_to_nobody(make: Make, docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W-167: in no command line, no environment, no file, not in what is told of the container; nor is what the gateway was given."""
     shown: list[str] = []
     monkeypatch.setattr(process_module.log, "warning", lambda event, **_: shown.append(event))
     monkeypatch.setenv("PLC_PASSWORD", "hunter3333")
@@ -345,7 +345,7 @@ async def test_it_tells_what_it_uses(make: Make, docker: Docker) -> None:
 
 
 async def test_an_image_of_another_version_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container_module.messages, "VERSION", 99)
+    monkeypatch.setattr(container_module, "VERSION", 99)
     with pytest.raises(SourceUnavailable, match="the gateway speaks version 99 to its sources, this image 1: build it with the gateway's"):
         await make().connect()
 
@@ -360,6 +360,71 @@ async def test_a_container_that_fails_at_once_is_started_with_growing_pauses(mak
         await fails(source)
         await source.close()
     assert pauses == [0.0, 0.5, 1.0]
+
+
+SITE = """
+site: test
+log: {partitions: 2}
+gateways:
+  - id: gw1
+    sources:
+      - {id: calm, type: simulated, interval_ms: 50, tags: [{path: P.A.CALM.T}]}
+      - {id: odd, type: unruly, fault: %s, after: 10, isolate: container, container: {image: "%s"}, marker: %s, tags: [{path: P.A.ODD.T}]}
+"""
+
+
+@pytest.fixture
+def start(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Process]]:
+    running: list[Process] = []
+    unruly.install(tmp_path, monkeypatch)
+
+    def gateway(fault: str) -> Process:
+        file = tmp_path / "site.yaml"
+        file.write_text(SITE % (fault or '""', IMAGE, tmp_path / "marker"))
+        running.append(Process("gateway", str(file), "--id", "gw1"))
+        return running[-1]
+
+    yield gateway
+    for process in running:
+        if process.popen.poll() is None:
+            process.popen.kill()
+            process.popen.communicate()
+    docker.end_all()
+
+
+def acknowledged(tmp_path: Path) -> int:
+    marker = tmp_path / "marker"
+    return marker.read_text().count("ack") if marker.exists() else 0
+
+
+def test_an_orderly_stop_ends_the_container(start: Callable[[str], Process], docker: Docker, tmp_path: Path) -> None:
+    """W-36, W-40: SIGTERM, as a service manager sends it to the engine's client as well, which passes it on to the container."""
+    process = start("")
+    until(lambda: acknowledged(tmp_path) > 5)
+    (client,) = psutil.Process(process.popen.pid).children()
+    client.send_signal(signal.SIGTERM)
+    count = acknowledged(tmp_path)
+    until(lambda: acknowledged(tmp_path) > count + 20)
+    code, output = process.end(signal.SIGTERM)
+    assert code == 0
+    assert docker.containers() == {}
+    assert docker.commands("kill") == []
+    assert "source is away" not in output
+
+
+def test_a_killed_gateway_leaves_no_container(start: Callable[[str], Process], docker: Docker, tmp_path: Path) -> None:
+    """W-36: what hangs is ended when the gateway comes back, or by itself; there is one container again."""
+    process = start("hang")
+    until(lambda: (tmp_path / "marker").exists() and "hang" in (tmp_path / "marker").read_text())
+    (left,) = docker.containers().values()
+    process.end(signal.SIGKILL)
+    assert psutil.Process(left["pid"]).is_running()
+    again = start("")
+    until(lambda: (found := docker.containers()) and found[NAME]["id"] != left["id"])
+    count = acknowledged(tmp_path)
+    until(lambda: acknowledged(tmp_path) > count + 5)
+    assert again.end(signal.SIGTERM)[0] == 0
+    assert docker.containers() == {}
 
 
 @pytest.mark.parametrize(
@@ -401,7 +466,7 @@ def test_it_is_never_root_unless_told(
         ({"isolate": "container", "container": {"image": IMAGE, "runtime": "lxc"}}, "runtime"),
         ({"isolate": "container", "container": {"image": IMAGE, "privileged": True}}, "privileged"),
         *(
-            ({"isolate": "container", "container": {"image": IMAGE, "mounts": [{"from": path, "to": "/x"}]}}, "which is root on this machine")
+            ({"isolate": "container", "container": {"image": IMAGE, "mounts": [{"from": path, "to": "/x"}]}}, "is root on this machine")
             for path in ("/", "/var/run", "/run/docker.sock", "/var/lib/../run/", "/run/podman")
         ),
     ],

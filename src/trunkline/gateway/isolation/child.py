@@ -1,7 +1,7 @@
 """The process of one isolated source: `python -m trunkline.gateway.isolation.child`, started by a gateway only (`runner.py`).
 
-With `DESCRIPTOR PARENT` it is a process beside the gateway and speaks over that socket, with `stdio VERSION` it is in a container and speaks
-over standard input and output; what it prints then goes to standard error.
+With `DESCRIPTOR PARENT` it is a process beside the gateway and speaks over that socket, with `stdio VERSION` it is in a container and
+speaks over standard input and output; what it prints then goes to standard error.
 
 It makes the plugin's source and does what the gateway asks for. It never sees the journal. When the gateway is gone, the kernel ends it
 (prctl(2), PR_SET_PDEATHSIG), or the end of the line does. SIGTERM is left to the gateway: it closes sources in order.
@@ -303,7 +303,8 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     if arguments[0] == "stdio":
         if arguments[1] != str(VERSION):
-            sys.exit(f"the gateway speaks version {arguments[1]} to its sources, this image {VERSION}: build it with the gateway's Trunkline")
+            spoken = f"the gateway speaks version {arguments[1]} to its sources, this image {VERSION}"
+            sys.exit(f"{spoken}: build it with the gateway's Trunkline")
         incoming, outgoing = _take_pipes()
         threading.Thread(target=_end_with, args=(incoming,), daemon=True).start()
         reach = partial(_over_pipes, incoming=incoming, outgoing=outgoing)

@@ -19,11 +19,10 @@ from typing import IO, Final
 import structlog
 
 from trunkline.config.tags import Container, Resources
-from trunkline.gateway.isolation import messages
 from trunkline.gateway.isolation.engine import ANSWER_SECONDS, Engine, find
 from trunkline.gateway.isolation.limits import Gauge, Use
 from trunkline.gateway.isolation.local import ENVIRONMENT, MODULE
-from trunkline.gateway.isolation.messages import Beat
+from trunkline.gateway.isolation.messages import VERSION, Beat
 from trunkline.model.errors import SourceUnavailable
 
 log = structlog.get_logger("trunkline.gateway")
@@ -92,10 +91,11 @@ class ContainerRunner:
         await asyncio.to_thread(self._remove_leftover, engine)
         user = self._user()
         ours, theirs = socket.socketpair()
+        line = theirs.fileno()
         try:
             # a session of its own: what a terminal sends to the gateway is the gateway's business
             self._client = subprocess.Popen(  # noqa: ASYNC220 - it returns as soon as the program is loaded
-                [engine.program, *self.words(engine.name, user)], stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True
+                [engine.program, *self.words(engine.name, user)], stdin=line, stdout=line, stderr=subprocess.PIPE, start_new_session=True
             )
         except OSError as error:
             ours.close()
@@ -126,7 +126,7 @@ class ContainerRunner:
             *_repeated("--mount", self._mounts()),
             *_repeated("--env", (f"{key}={value}" for key, value in {**ENVIRONMENT, "HOME": "/tmp"}.items())),  # noqa: S108
             *("--log-driver", "none", "--no-healthcheck", "--entrypoint", "python", container.image),
-            *("-m", MODULE, "stdio", str(messages.VERSION)),
+            *("-m", MODULE, "stdio", str(VERSION)),
         ]
 
     def _mounts(self) -> Iterator[str]:
@@ -165,7 +165,8 @@ class ContainerRunner:
         if client is None or engine is None or client.poll() is not None or self._killer is not None:
             return
         quiet = subprocess.DEVNULL
-        self._killer = subprocess.Popen([engine.program, "kill", self.name], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+        command = [engine.program, "kill", self.name]
+        self._killer = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
         asyncio.get_running_loop().call_later(_KILL_SECONDS, client.kill)
 
     def wait(self, seconds: float | None) -> int:

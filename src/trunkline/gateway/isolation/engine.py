@@ -10,39 +10,55 @@ from trunkline.model.errors import SourceUnavailable
 
 #: Longest wait, in seconds, for an answer of the engine; a container itself may run as long as it likes.
 ANSWER_SECONDS: Final = 10.0
-#: As the clients of both word it, and what is to be done. Fields: `engine`, `image`, and what the pattern found.
+
+
+class Complaint(NamedTuple):
+    """What a client says when something is missing.
+
+    Attributes:
+        pattern: as the clients of both word it; a group is what is missing.
+        text: what it means and what is to be done. Fields: `engine`, `image`, and `found` for the group.
+    """
+
+    pattern: str
+    text: str
+
+
 _COMPLAINTS: Final = [
-    (
+    Complaint(
         r"permission denied while trying to connect|connect: permission denied",
         "the gateway's user may not talk to {engine}: use Podman ('runtime: podman') or rootless Docker, which need no rights; access to "
         "the socket of an ordinary Docker equals root on this machine, and adding the user to the group 'docker' grants it",
     ),
-    (
+    Complaint(
         r"Cannot connect to the Docker daemon|[Cc]annot connect to Podman|unable to connect to Podman|failed to connect to the docker API",
         "{engine} does not answer: start it ('systemctl start {engine}'), or tell the gateway's service where it is (DOCKER_HOST)",
     ),
-    (r"No such image|image not known", "there is no image {image} on this machine: '{engine} pull {image}', or 'pull: missing' in 'container'"),
-    (
+    Complaint(
+        r"No such image|image not known",
+        "there is no image {image} on this machine: '{engine} pull {image}', or 'pull: missing' in 'container'",
+    ),
+    Complaint(
         r"pull access denied|manifest unknown|manifest for \S+ not found|failed to resolve reference|initializing source docker://",
         "the image {image} cannot be fetched: mend its name, log in to its registry, or bring it with '{engine} load'",
     ),
-    (
-        r"custom device \"(?P<it>[^\"]+)\": (?:no such file|not a device)|Error: stat (?P<that>/dev/\S+): no such file",
+    Complaint(
+        r"custom device \"([^\"]+)\": (?:no such file|not a device)|Error: stat (/dev/\S+): no such file",
         "there is no device {found} on this machine: plug it in, or mend 'container.devices'",
     ),
-    (
-        r"[Cc]ontainer name \"/?(?P<it>[^\"]+)\" is already in use",
+    Complaint(
+        r"[Cc]ontainer name \"/?([^\"]+)\" is already in use",
         "another container is called {found}, and it is not this gateway's: '{engine} ps --all' shows it; rename or remove it",
     ),
-    (
-        r"network (?P<it>\S+) not found|network with name or ID (?P<that>\S+):",
+    Complaint(
+        r"network (\S+) not found|network with name or ID (\S+):",
         "{engine} has no network {found}: '{engine} network create {found}', or mend 'container.network'",
     ),
-    (
-        r"bind source path does not exist: (?P<it>\S+)|statfs (?P<that>/\S+): no such file",
+    Complaint(
+        r"bind source path does not exist: (\S+)|statfs (/\S+): no such file",
         "{engine} sees no {found} on its machine: make it, or mend 'container.mounts'",
     ),
-    (
+    Complaint(
         r"\"?python\"?: executable file not found|executable file `?python`? not found|No module named '?trunkline",
         "the image {image} has no Python with Trunkline: build it as docs/how-to/isolate-sources.md shows",
     ),
@@ -100,7 +116,7 @@ class Engine:
         return EngineInfo(version, "name=rootless" in options)
 
 
-def find(runtime: str = "") -> Engine:
+def find(runtime: str | None = None) -> Engine:
     """Return the engine of that name, or the first that is installed.
 
     Raises:

@@ -112,7 +112,8 @@ class Gauge:
         self._looks.append((now, used))
         while len(self._looks) > 2 and self._looks[1][0] <= now - CPU_WINDOW:
             del self._looks[0]
-        (since, before), span = self._looks[0], now - self._looks[0][0]
+        since, before = self._looks[0]
+        span = now - since
         self.use = Use(resident, (used - before) / span if span > 0 else 0.0)
         return span >= CPU_WINDOW
 

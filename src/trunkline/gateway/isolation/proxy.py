@@ -47,7 +47,7 @@ class SourceDefect(RuntimeError):
 
 
 class IsolatedSource:
-    """The source port (`trunkline.sources.port.Source`) over a process or a container; docs/how-to/isolate-sources.md says what it promises.
+    """The source port (`trunkline.sources.port.Source`) over a child of its own. See docs/how-to/isolate-sources.md for what it promises.
 
     Args:
         config: the source's section.

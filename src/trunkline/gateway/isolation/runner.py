@@ -13,29 +13,31 @@ from trunkline.gateway.isolation.messages import Beat
 
 
 class Runner(Protocol):
-    """One child. It is used by one event loop; `wait` alone is called from another thread.
-
-    Attributes:
-        title: what it is called in texts, for example 'process 4711'.
-        pid: process id on this machine; 0 before the start.
-        folder: the source's folder as the child sees it.
-        held: whether the kernel keeps it within its limits.
-        fetching: looks by which a start may take longer, because what is started is fetched first.
-        use: what it used at the last look.
-    """
+    """One child. It is used by one event loop; `wait` alone is called from another thread."""
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """What it is called in texts, for example 'process 4711'."""
+
     @property
-    def pid(self) -> int: ...
+    def pid(self) -> int:
+        """Process id on this machine; 0 before the start."""
+
     @property
-    def folder(self) -> str: ...
+    def folder(self) -> str:
+        """The source's folder as the child sees it."""
+
     @property
-    def held(self) -> bool: ...
+    def held(self) -> bool:
+        """Whether the kernel keeps it within its limits."""
+
     @property
-    def fetching(self) -> int: ...
+    def fetching(self) -> int:
+        """Looks by which a start may take longer, because what is started is fetched first."""
+
     @property
-    def use(self) -> Use: ...
+    def use(self) -> Use:
+        """What it used at the last look."""
 
     async def start(self) -> tuple[socket.socket, IO[bytes]]:
         """Start it. Returns the line to it and what it prints. Raises SourceUnavailable."""
