@@ -6,7 +6,7 @@ As with the real one a signal to the client ends no container, the end of the cl
 it ends, and one that takes more than `--memory` is killed.
 
 Run as `python docker_program.py STATE PYTHON IMAGES WORDS...`: a folder for what it knows, the Python that its images have, their names,
-and the client's words. A file `broken` in the folder holds the words with which it refuses everything.
+and the client's words. A file `broken` in the folder holds the words with which it refuses everything; without words in it, it hangs.
 """
 
 import argparse
@@ -194,6 +194,8 @@ def main(state: Path, python: str, images: list[str], words: list[str]) -> int:
     command, rest = words[0], words[1:]
     broken = state / "broken"
     if broken.exists():
+        if not broken.read_text():
+            time.sleep(600)
         if command == "run":
             _refuse(f"docker: {broken.read_text()}{_HELP}", 126 if "denied" in broken.read_text() else 125)
         _refuse(broken.read_text())

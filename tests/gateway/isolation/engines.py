@@ -39,7 +39,7 @@ class Docker:
         return [words for words in found if words[0] == name]
 
     def refuse(self, words: str) -> None:
-        """Let it refuse everything in these words."""
+        """Let it refuse everything in these words; hang, when there are none."""
         (self._state / "broken").write_text(words)
 
     def end_all(self) -> None:

@@ -47,11 +47,14 @@ async def make(docker: Docker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder = tmp_path / "folder"
     folder.mkdir()
 
-    def one(fault: str = "", *, container: dict[str, Any] | None = None, **options: Any) -> IsolatedSource:
+    def one(
+        fault: str = "", *, container: dict[str, Any] | None = None, starting: asyncio.Semaphore | None = None, **options: Any
+    ) -> IsolatedSource:
         how = {"image": IMAGE, **(container or {})}
         section = {"id": "odd", "type": "unruly", "isolate": "container", "container": how, "fault": fault, "tags": [{"path": TAG}]}
         config = plugin("unruly").config.model_validate({**section, **options})
-        made.append(IsolatedSource(config, SourceContext("gw1", folder, times.now, {"${secret:x}": "hunter2222"}.__getitem__)))
+        context = SourceContext("gw1", folder, times.now, {"${secret:x}": "hunter2222"}.__getitem__)
+        made.append(IsolatedSource(config, context, starting))
         return made[-1]
 
     yield one
@@ -342,6 +345,20 @@ async def test_it_tells_what_it_uses(make: Make, docker: Docker) -> None:
             await asyncio.sleep(0.1)
     real = psutil.Process(docker.containers()[NAME]["pid"]).memory_info().rss
     assert abs(status.rss_bytes - real) < real / 2
+
+
+async def test_an_engine_that_hangs_keeps_nobody_from_starting(make: Make, docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W-36: starts take turns, and asking the engine is not part of a turn."""
+    monkeypatch.setattr("trunkline.gateway.isolation.engine.ANSWER_SECONDS", 3.0)
+    docker.refuse("")
+    one_at_a_time = asyncio.Semaphore(1)
+    hanging = asyncio.create_task(make(starting=one_at_a_time).connect())
+    async with asyncio.timeout(30):
+        while not docker.commands("ps"):
+            await asyncio.sleep(0.02)
+    assert not one_at_a_time.locked()
+    with pytest.raises(SourceUnavailable, match=r"docker ps: .* timed out after 3.0 seconds"):
+        await hanging
 
 
 async def test_an_image_of_another_version_says_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

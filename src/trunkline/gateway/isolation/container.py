@@ -85,10 +85,15 @@ class ContainerRunner:
         """What it used at the last look."""
         return self._gauge.use
 
+    async def prepare(self) -> None:
+        """Find the engine, and remove what a killed gateway left of this source. Raises SourceUnavailable."""
+        self._engine = find(self._container.runtime)
+        await asyncio.to_thread(self._remove_leftover, self._engine)
+
     async def start(self) -> tuple[socket.socket, IO[bytes]]:
         """Start the container. Raises SourceUnavailable; what the engine refuses comes later, as the child's end."""
-        engine = self._engine = find(self._container.runtime)
-        await asyncio.to_thread(self._remove_leftover, engine)
+        engine = self._engine
+        assert engine is not None
         user = self._user()
         ours, theirs = socket.socketpair()
         line = theirs.fileno()
@@ -146,7 +151,7 @@ class ContainerRunner:
         return wanted
 
     def _remove_leftover(self, engine: Engine) -> None:
-        """Remove what a killed gateway left of this source; a container that only has its name is not ours to remove."""
+        """Remove what has this source's labels; a container that only has its name is not ours to remove."""
         filters = _repeated("--filter", (f"label={key}={value}" for key, value in self._labels.items()))
         for container in engine.ask("ps", "--all", "--quiet", "--no-trunc", *filters).split():
             log.warning("a container of an earlier gateway is removed", source=self._labels["trunkline.source"], container=container)

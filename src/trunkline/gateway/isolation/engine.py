@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from trunkline.model.errors import SourceUnavailable
 
 #: Longest wait, in seconds, for an answer of the engine; a container itself may run as long as it likes.
-ANSWER_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 20.0
 
 
 class Complaint(NamedTuple):

@@ -64,6 +64,9 @@ class ProcessRunner:
         """Whether a control group holds it."""
         return self._group is not None
 
+    async def prepare(self) -> None:
+        """Nothing: a process needs no preparation."""
+
     async def start(self) -> tuple[socket.socket, IO[bytes]]:
         """Start the process, and put it into a control group where there may be one. Raises SourceUnavailable."""
         ours, theirs = socket.socketpair()

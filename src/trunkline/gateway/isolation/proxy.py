@@ -159,6 +159,7 @@ class IsolatedSource:
         runner = runner_for(config, self._context.gateway, self._context.directory)
         child = self._child = ChildProcess(config.id, runner)
         self._unpacker = Unpacker()
+        await runner.prepare()
         async with self._starting:
             await child.start()
             self.starts += 1

@@ -39,6 +39,9 @@ class Runner(Protocol):
     def use(self) -> Use:
         """What it used at the last look."""
 
+    async def prepare(self) -> None:
+        """Do what may take time before the start, while others may start. Raises SourceUnavailable."""
+
     async def start(self) -> tuple[socket.socket, IO[bytes]]:
         """Start it. Returns the line to it and what it prints. Raises SourceUnavailable."""
 
