@@ -4,6 +4,7 @@ The container is the one thing that cannot run here. What its Dockerfile starts 
 """
 
 import base64
+import contextlib
 import json
 import re
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from tests.gateway.isolation import engines
 from tests.sources.support import PATIENCE, Environment
 
 from trunkline.lab.ports import free_ports
@@ -193,6 +195,45 @@ def healthy(port: int, process: subprocess.Popen[str]) -> dict[str, Any]:
         time.sleep(0.1)
     process.kill()
     raise AssertionError(f"never healthy: {health}\n{process.communicate()[0]}")
+
+
+SITE = """
+site: plant-1
+log: {partitions: 2}
+gateways:
+  - id: gw1
+    admin_port: %(port)d
+    sources:
+      - {id: boiler, type: demo, isolate: container, container: {image: "%(image)s"}, host: 127.0.0.1, port: %(device)d,
+         poll_interval_ms: 50, tags: [{path: PLANT01.BOILERS.BOILER_1.STEAM_FLOW, unit: t/h, channel: flow, time: gateway}]}
+"""
+
+
+def test_its_image_serves_a_gateway(
+    package: Package, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W-36, W-45, D-7: `isolate: container` with the environment that its image would have; a program stands in for Docker."""
+    docker = engines.install(tmp_path, monkeypatch, python=package.environment.programs / "python")
+    device_port, port = free_ports(2)
+    device = start("python", "-m", f"{MODULE}.tests.device", "--port", str(device_port))
+    assert device.stdout is not None
+    assert device.stdout.readline() == f"listening on 127.0.0.1:{device_port}\n"
+    file = tmp_path / "site.yaml"
+    file.write_text(SITE % {"port": port, "image": engines.IMAGE, "device": device_port})
+    path = f"{tmp_path / 'programs'}:{package.environment.variables['PATH']}"
+    gateway = start("trunkline", "run", "gateway", str(file), "--id", "gw1", PATH=path)
+    deadline, count = time.monotonic() + PATIENCE, 0
+    while count < 10 and time.monotonic() < deadline and gateway.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            found = re.findall(r'^adapter_readings_total\{pipeline_id="boiler"\} (\d+)', answer(port, "/metrics"), re.MULTILINE)
+            count = int(found[0]) if found else 0
+        time.sleep(0.1)
+    assert list(docker.containers()) == ["trunkline-gw1-boiler"]
+    gateway.send_signal(signal.SIGTERM)
+    said, _ = gateway.communicate(timeout=PATIENCE)
+    assert count >= 10, said
+    assert gateway.returncode == 0, said
+    assert docker.containers() == {}
 
 
 def test_its_container_keeps_the_adapter_contract(package: Package, start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:

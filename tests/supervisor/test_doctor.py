@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.gateway.isolation import engines
+from tests.gateway.isolation.engines import AWAY, DENIED, IMAGE
 from tests.system.disks import read_only
 
 from trunkline.config.loading import load
@@ -27,7 +29,9 @@ def by_check(findings: list[Finding]) -> dict[str, Finding]:
 def test_every_finding_that_is_not_fine_says_what_to_do(tmp_path: Path) -> None:
     """D-15: the clock is looked at, too."""
     findings = examine(None, tmp_path)
-    assert {"python", "sqlite", "packages", "mqtt broker", "clock", "isolation", "disk", "fsync"} == {one.check for one in findings}
+    assert {one.check for one in findings} == {
+        *("python", "sqlite", "packages", "mqtt broker", "clock", "isolation", "containers", "disk", "fsync"),
+    }
     assert all(one.mend for one in findings if one.verdict != "ok")
     assert by_check(findings)["python"].verdict == "ok"
     assert list(tmp_path.iterdir()) == []
@@ -42,6 +46,41 @@ def test_the_clocks_offset_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     found = by_check(examine(None, tmp_path / "data"))["clock"]
     assert (found.verdict, found.detail) == (verdict, f"{float(offset) * 1000:,.1f} ms off, says chrony")
+
+
+SITE = """
+site: test
+gateways:
+  - id: gw1
+    sources:
+      - {id: apart, type: simulated, isolate: container, container: {image: "%s", runtime: docker}, tags: [{path: P.A.T}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "refused", "verdict", "detail", "mend"),
+    [
+        (IMAGE, "", "ok", "docker 28.2.2 answers, with root's rights, which whoever may use its socket has", ""),
+        ("example/absent:2.0", "", "error", "no image example/absent:2.0 on this machine", "docker pull example/absent:2.0"),
+        (IMAGE, AWAY, "error", "docker does not answer", "start it ('systemctl start docker')"),
+        (IMAGE, DENIED, "error", "may not talk to docker", "rootless"),
+    ],
+)
+def test_it_tells_whether_containers_can_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str, refused: str, verdict: str, detail: str, mend: str
+) -> None:
+    """D-7. No engine can run here: a program of its client's name answers in its words."""
+    docker = engines.install(tmp_path, monkeypatch)
+    if refused:
+        docker.refuse(refused)
+    file = tmp_path / "site.yaml"
+    file.write_text(SITE % image)
+    found = [one for one in examine(load(file), tmp_path) if one.check == "containers"][-1]
+    assert found.verdict == verdict
+    assert detail in found.detail
+    assert mend in found.mend
+    without = by_check(examine(None, tmp_path))["containers"]
+    assert without.verdict == "ok"
 
 
 def test_a_directory_that_does_not_exist_yet_is_looked_at_from_above(tmp_path: Path) -> None:

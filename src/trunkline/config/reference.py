@@ -52,15 +52,21 @@ def _sections(model: type[BaseModel], title: str, hidden: set[str]) -> Iterator[
     yield f"\n## {title}\n\n{first_line}\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |"
     fields = {name: info for name, info in model.model_fields.items() if name not in hidden}
     for name, info in fields.items():
-        yield f"| `{name}` | {_cell(_type(info))} | {_default(info)} | {_cell(info.description or _about(info))} |"
+        yield f"| `{info.alias or name}` | {_cell(_type(info))} | {_default(info)} | {_cell(info.description or _about(info))} |"
     shown = set()
     for name, info in model.model_fields.items():
         for inner in _models(info.annotation):
-            if inner in shown or inner in (SourceConfig, TagConfig):
+            if inner in shown or inner in (SourceConfig, TagConfig) or (name in hidden and inner in _common(name)):
                 continue
             shown.add(inner)
             label = f"`{name}`" if title == "Top level" else f"{title}, `{name}`"
             yield from _sections(inner, label, hidden)
+
+
+def _common(name: str) -> list[type[BaseModel]]:
+    """Return the models in an option that every source or tag has: they are shown once, with it."""
+    infos = (model.model_fields.get(name) for model in (SourceConfig, TagConfig))
+    return [inner for info in infos if info is not None for inner in _models(info.annotation)]
 
 
 def _type(info: FieldInfo) -> str:

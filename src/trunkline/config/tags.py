@@ -1,5 +1,6 @@
 """What every source and every tag can be told, whatever the protocol. Plugins extend `SourceConfig` and `TagConfig`."""
 
+import posixpath
 import re
 from typing import Annotated, Final, Literal
 
@@ -92,7 +93,7 @@ SizeText: Final = BeforeValidator(_bytes)
 
 
 class Resources(Model):
-    """What the process of an isolated source may use (W-57); `cpu_limit` and `memory_limit` are accepted as well."""
+    """What the process or container of an isolated source may use (W-57); `cpu_limit` and `memory_limit` are accepted as well."""
 
     cpu: float | None = Field(None, gt=0, le=256, description="share of one processor, for example 0.5")
     memory: Annotated[int, SizeText, Field(ge=64 * 1024**2)] | None = Field(
@@ -113,6 +114,46 @@ class Resources(Model):
         return named
 
 
+#: Whoever may write to one of these is root on the machine.
+_ENGINE_SOCKETS: Final = tuple(f"{run}/{name}" for run in ("/run", "/var/run") for name in ("docker.sock", "podman/podman.sock"))
+
+
+def _no_engine(text: str) -> str:
+    path = posixpath.normpath(text)
+    found = next((socket for socket in _ENGINE_SOCKETS if path == "/" or f"{socket}/".startswith(f"{path}/")), None)
+    if found is not None:
+        raise ValueError(f"{text} holds {found}, which is root on this machine to whoever has it: mount the one folder that is needed")
+    return path
+
+
+class Mount(Model):
+    """A file or folder of the machine that a source's container sees."""
+
+    outside: Annotated[str, Field(pattern="^/"), AfterValidator(_no_engine)] = Field(alias="from", description="path on the machine")
+    to: str = Field(pattern="^/", description="path in the container")
+    read_only: bool = Field(True, description="false lets the source write to it")
+
+
+class Container(Model):
+    """How the container of an isolated source is run; it is given what stands here and nothing else of the machine (D-7)."""
+
+    image: str = Field(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$", description="image with Python, Trunkline and the source's package")
+    pull: Literal["never", "missing"] = Field("never", description="'missing' has the engine fetch an image that is not on the machine")
+    devices: tuple[Annotated[str, Field(pattern=r"^/dev/[^:,\s]+(:/[^:,\s]+(:[rwm]{1,3})?)?$")], ...] = Field(
+        (), description="devices of the machine that it may open, for example /dev/ttyUSB0, or /dev/ttyUSB3:/dev/ttyUSB0:rw"
+    )
+    network: str = Field(
+        "bridge",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="'bridge', 'host', 'none' or the name of one of the engine's networks",
+    )
+    mounts: tuple[Mount, ...] = Field((), description="files and folders of the machine that it sees")
+    user: str = Field(
+        "", pattern=r"^(\d+(:\d+)?)?$", description="numbers of user and group; empty: the gateway's own, or 10001:10001 where that is root"
+    )
+    runtime: Literal["docker", "podman"] | None = Field(None, description="engine; default: what is found, Docker before Podman")
+
+
 class SourceConfig(Model):
     """One connection to a device, broker or server. Plugins add how to reach it and override `tags`."""
 
@@ -121,14 +162,21 @@ class SourceConfig(Model):
     enabled: bool = Field(True, description="false keeps it in the file without connecting")
     stale_after: Seconds = Field(10.0, description="seconds of silence until a tag turns UNCERTAIN (stale)")
     lost_after: Seconds = Field(60.0, description="seconds of silence until a tag turns BAD (communication lost)")
-    isolate: Literal["none", "process"] = Field(
-        "none", description="'process' runs it in a process of its own, so that it cannot hurt the others (docs/how-to/isolate-sources.md)"
+    isolate: Literal["none", "process", "container"] = Field(
+        "none",
+        description="'process' runs it in a process of its own, so that it cannot hurt the others, 'container' in a container of its own "
+        "(docs/how-to/isolate-sources.md)",
     )
-    resources: Resources = Field(Resources(), description="with 'isolate: process': what its process may use")
+    resources: Resources = Field(Resources(), description="of an isolated source: what its process or container may use")
+    container: Container | None = Field(None, description="with 'isolate: container': how it is run")
     tags: tuple[TagConfig, ...] = Field((), description="what to read")
 
     @model_validator(mode="after")
     def _isolated(self) -> "SourceConfig":
         if self.isolate == "none" and self.resources != Resources():
             raise ValueError("'resources' limit a process of its own: add 'isolate: process'")
+        if self.isolate == "container" and self.container is None:
+            raise ValueError("'isolate: container' needs an image: add 'container: {image: ...}'")
+        if self.isolate != "container" and self.container is not None:
+            raise ValueError("'container' says how a container is run: add 'isolate: container'")
         return self

@@ -95,7 +95,7 @@ class Gateway:
                 directory = data_dir / "edge" / config.id / "sources" / section.id
                 directory.mkdir(parents=True, exist_ok=True)
                 context = SourceContext(config.id, directory, times.now, secrets.resolve, partial(self.writer.checkpoint, section.id))
-                if section.isolate == "process":
+                if section.isolate != "none":
                     self.isolated.append(IsolatedSource(section, context, starting))
                     source: Source = self.isolated[-1]
                 else:

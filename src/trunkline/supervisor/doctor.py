@@ -17,7 +17,9 @@ from typing import Final, Literal, NamedTuple
 from trunkline.config.loading import Site
 from trunkline.gateway import clocksync
 from trunkline.gateway.clockwatch import OFFSET_LIMIT
+from trunkline.gateway.isolation.engine import Engine, find
 from trunkline.gateway.isolation.limits import delegated
+from trunkline.model.errors import SourceUnavailable
 
 Verdict = Literal["ok", "warning", "error"]
 
@@ -37,7 +39,7 @@ class Finding(NamedTuple):
 
 def examine(site: Site | None, directory: Path) -> list[Finding]:
     """Return every finding; `directory` is where data is, or would be, kept."""
-    return [*_versions(), _clock(), _isolation(), *_disk(directory), *(_ports(site) if site is not None else ())]
+    return [*_versions(), _clock(), _isolation(), *_containers(site), *_disk(directory), *(_ports(site) if site is not None else ())]
 
 
 def _versions() -> Iterator[Finding]:
@@ -78,6 +80,40 @@ def _isolation() -> Finding:
     if group is not None:
         return Finding("isolation", "ok", f"the kernel holds isolated sources to their 'resources', by control groups in {group}")
     return Finding("isolation", "ok", "gateways watch the 'resources' of isolated sources themselves: no control group is delegated here")
+
+
+def _containers(site: Site | None) -> Iterator[Finding]:
+    """D-7: whether the engines answer that sources with `isolate: container` want, and have the images."""
+    sources = [source for one in site.config.gateways for source in site.sources(one.id)] if site is not None else []
+    wanted = [one.container for one in sources if one.enabled and one.container is not None]
+    if not wanted:
+        yield _engine(None, needed=False)
+    for runtime in dict.fromkeys(one.runtime for one in wanted):
+        found = _engine(runtime, needed=True)
+        yield found
+        if found.verdict == "ok":
+            yield from _missing(find(runtime), {one.image for one in wanted if (one.runtime, one.pull) == (runtime, "never")})
+
+
+def _engine(runtime: str | None, *, needed: bool) -> Finding:
+    try:
+        engine = find(runtime)
+        said = engine.info()
+    except SourceUnavailable as error:
+        what, _, mend = str(error).partition(": ")
+        return Finding("containers", "error", what, mend) if needed else Finding("containers", "ok", f"none can run here: {what}")
+    rights = (
+        "rootless" if said.rootless else "with root's rights, which whoever may use its socket has; rootless Docker or Podman need none"
+    )
+    return Finding("containers", "ok", f"{engine.name} {said.version} answers, {rights}")
+
+
+def _missing(engine: Engine, images: set[str]) -> Iterator[Finding]:
+    for image in sorted(images):
+        try:
+            engine.ask("image", "inspect", "--format", "{{.Id}}", image)
+        except SourceUnavailable:
+            yield Finding("containers", "error", f"no image {image} on this machine", f"'{engine.name} pull {image}', or build it there")
 
 
 def _disk(directory: Path) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""Sources in processes of their own: `isolate: process` (docs/how-to/isolate-sources.md)."""
+"""Sources in processes or containers of their own: `isolate: process` and `container` (docs/how-to/isolate-sources.md)."""

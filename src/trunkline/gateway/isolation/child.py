@@ -1,7 +1,10 @@
-"""The process of one isolated source: `python -m trunkline.gateway.isolation.child DESCRIPTOR PARENT`, started by `process.py` only.
+"""The process of one isolated source: `python -m trunkline.gateway.isolation.child`, started by a gateway only (`runner.py`).
 
-It makes the plugin's source and does what the gateway asks for over a socket. It never sees the journal. When the gateway is gone, the
-kernel ends it (prctl(2), PR_SET_PDEATHSIG), or the end of the socket does. SIGTERM is left to the gateway: it closes sources in order.
+With `DESCRIPTOR PARENT` it is a process beside the gateway and speaks over that socket, with `stdio VERSION` it is in a container and
+speaks over standard input and output; what it prints then goes to standard error.
+
+It makes the plugin's source and does what the gateway asks for. It never sees the journal. When the gateway is gone, the kernel ends it
+(prctl(2), PR_SET_PDEATHSIG), or the end of the line does. SIGTERM is left to the gateway: it closes sources in order.
 """
 
 import asyncio
@@ -10,11 +13,16 @@ import ctypes
 import faulthandler
 import os
 import resource
+import select
 import signal
 import socket
 import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 import structlog
@@ -22,8 +30,10 @@ import structlog
 from trunkline.config.secrets import SecretUnavailable, references
 from trunkline.gateway.isolation import childlog
 from trunkline.gateway.isolation.batches import Packer
+from trunkline.gateway.isolation.limits import used_by
 from trunkline.gateway.isolation.messages import (
     OUT_OF_MEMORY,
+    VERSION,
     Answer,
     Beat,
     Browse,
@@ -62,7 +72,7 @@ class Host(asyncio.Protocol):
         self.gone = asyncio.Event()
         self._frames = Frames()
         self._packer = Packer()
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self._source: Source | None = None
         self._offset = 0
         self._secrets: dict[str, str] = {}
@@ -75,9 +85,9 @@ class Host(asyncio.Protocol):
         self._broken = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The line to the gateway is open."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        """The line to the gateway is open; of two pipes one can be written to."""
+        if isinstance(transport, asyncio.WriteTransport):
+            self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The gateway is gone, or wants this process to go."""
@@ -100,7 +110,7 @@ class Host(asyncio.Protocol):
     async def beat(self) -> None:
         """Say again and again that the event loop turns."""
         while True:
-            self._send(Beat())
+            self._send(Beat(*used_by()))
             await asyncio.sleep(BEAT_SECONDS)
 
     async def close(self) -> None:
@@ -242,12 +252,45 @@ def tie_to(parent: int) -> None:
         sys.exit("the gateway is gone already")
 
 
-async def serve(descriptor: int) -> None:
-    """Serve one gateway until it closes the socket."""
-    host = Host()
+async def _over_socket(host: Host, descriptor: int) -> None:
     line = socket.socket(fileno=descriptor)
     line.setblocking(False)
     await asyncio.get_running_loop().create_connection(lambda: host, sock=line)
+
+
+async def _over_pipes(host: Host, incoming: int, outgoing: int) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.connect_write_pipe(lambda: host, os.fdopen(outgoing, "wb", buffering=0))
+    await loop.connect_read_pipe(lambda: host, os.fdopen(incoming, "rb", buffering=0))
+
+
+def _take_pipes() -> tuple[int, int]:
+    """Return standard input and output as descriptors of our own, and let everybody else read nothing and write to standard error."""
+    incoming, outgoing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    return incoming, outgoing
+
+
+def _end_with(line: int) -> None:
+    """End this process some time after its gateway, also when the event loop stands still: in a container no kernel does it for us."""
+    poll = select.poll()
+    poll.register(line, select.POLLRDHUP)
+    poll.poll()
+    time.sleep(_CLOSE_SECONDS + 1)
+    os._exit(1)
+
+
+async def serve(reach: Callable[[Host], Coroutine[Any, Any, None]]) -> None:
+    """Serve one gateway until it closes the line.
+
+    Args:
+        reach: opens the line.
+    """
+    host = Host()
+    await reach(host)
     beating = asyncio.create_task(host.beat())
     await host.gone.wait()
     beating.cancel()
@@ -256,12 +299,21 @@ async def serve(descriptor: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Become the process of a source."""
-    tie_to(int(arguments[1]))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    faulthandler.enable()
+    if arguments[0] == "stdio":
+        if arguments[1] != str(VERSION):
+            spoken = f"the gateway speaks version {arguments[1]} to its sources, this image {VERSION}"
+            sys.exit(f"{spoken}: build it with the gateway's Trunkline")
+        incoming, outgoing = _take_pipes()
+        threading.Thread(target=_end_with, args=(incoming,), daemon=True).start()
+        reach = partial(_over_pipes, incoming=incoming, outgoing=outgoing)
+    else:
+        tie_to(int(arguments[1]))
+        reach = partial(_over_socket, descriptor=int(arguments[0]))
+    faulthandler.enable(all_threads=False)  # the last words are those of the thread that crashed
     childlog.configure()
-    asyncio.run(serve(int(arguments[0])))
+    asyncio.run(serve(reach))
 
 
 if __name__ == "__main__":

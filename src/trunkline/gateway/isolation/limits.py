@@ -94,6 +94,30 @@ class Use:
     cpu: float = 0.0
 
 
+class Gauge:
+    """Makes of looks what was used from one to the next."""
+
+    def __init__(self) -> None:
+        self._looks: list[tuple[float, float]] = []  # (seconds, processor seconds), a window of them
+        self.use = Use()
+
+    def take(self, now: float, resident: int, used: float) -> bool:
+        """Take one look; return whether a whole window has been seen.
+
+        Args:
+            now: seconds, of a clock that never steps.
+            resident: bytes of memory.
+            used: processor seconds since the start.
+        """
+        self._looks.append((now, used))
+        while len(self._looks) > 2 and self._looks[1][0] <= now - CPU_WINDOW:
+            del self._looks[0]
+        since, before = self._looks[0]
+        span = now - since
+        self.use = Use(resident, (used - before) / span if span > 0 else 0.0)
+        return span >= CPU_WINDOW
+
+
 class Meter:
     """Looks at a process and says when it is over its limits.
 
@@ -104,11 +128,15 @@ class Meter:
     """
 
     def __init__(self, pid: int, resources: Resources, *, held: bool) -> None:
-        self._proc = Path(f"/proc/{pid}")
+        self._pid = pid
         self._resources = resources
         self._held = held
-        self._looks: list[tuple[float, float]] = []  # (seconds, processor seconds), a window of them
-        self.use = Use()
+        self._gauge = Gauge()
+
+    @property
+    def use(self) -> Use:
+        """What it used at the last look."""
+        return self._gauge.use
 
     def look(self, now: float) -> str | None:
         """Take a look; return in words what is too much, or None.
@@ -117,18 +145,11 @@ class Meter:
             now: seconds, of a clock that never steps.
         """
         try:
-            resident = int((self._proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-            # the command's name, in brackets, may hold spaces: user and system time are the 12th and 13th field after it (proc(5))
-            fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+            resident, used = used_by(self._pid)
         except (OSError, IndexError):
             return None  # it has just ended: whoever waits for it says so
-        used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        self._looks.append((now, used))
-        while len(self._looks) > 2 and self._looks[1][0] <= now - CPU_WINDOW:
-            del self._looks[0]
-        (since, before), span = self._looks[0], now - self._looks[0][0]
-        self.use = Use(resident, (used - before) / span if span > 0 else 0.0)
-        return None if self._held else self._too_much(now - since >= CPU_WINDOW)
+        whole_window = self._gauge.take(now, resident, used)
+        return None if self._held else self._too_much(whole_window)
 
     def _too_much(self, whole_window: bool) -> str | None:
         memory, cpu = self._resources.memory, self._resources.cpu
@@ -137,3 +158,12 @@ class Meter:
         if cpu is not None and whole_window and self.use.cpu > cpu:
             return f"it used {self.use.cpu:.2f} of a processor for {CPU_WINDOW:.0f} s, and 'resources.cpu' allows {cpu:g}"
         return None
+
+
+def used_by(pid: int | str = "self") -> tuple[int, float]:
+    """Return bytes of resident memory and processor seconds of a process. Raises OSError or IndexError when it is gone."""
+    proc = Path(f"/proc/{pid}")
+    resident = int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    # the command's name, in brackets, may hold spaces: user and system time are the 12th and 13th field after it (proc(5))
+    fields = (proc / "stat").read_text().rpartition(")")[2].split()
+    return resident, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What a gateway and the process of an isolated source say to each other.
+"""What a gateway and the process of an isolated source say to each other, over a socket or, in a container, standard input and output.
 
 A frame is a length (4 bytes, big endian) and a MessagePack message. The gateway asks, the process answers; of its own accord it only says
 that it is alive. One read is under way at most, so no more than its answer can lie in between.
@@ -9,6 +9,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+#: Of these messages: a container's image may hold another Trunkline than the gateway. To be raised with every change of what they mean.
+VERSION: Final = 1
 _LENGTH: Final = struct.Struct(">I")
 #: A read of more is no read: a source hands over a few thousand readings at once.
 LONGEST: Final = 256_000_000
@@ -160,7 +162,15 @@ class Browsed(msgspec.Struct, frozen=True, array_like=True, tag=15):
 
 
 class Beat(msgspec.Struct, frozen=True, array_like=True, tag=16):
-    """The process is alive: its event loop turns."""
+    """The process is alive: its event loop turns.
+
+    Attributes:
+        rss_bytes: resident memory, as it sees it itself.
+        cpu_seconds: of the processor since its start.
+    """
+
+    rss_bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
 Call: TypeAlias = Start | Connect | Read | Write | Browse | Close | Verdict

@@ -1,24 +1,20 @@
-"""One process of an isolated source as the gateway sees it: started, asked, watched, ended."""
+"""One child of an isolated source, a process or a container, as the gateway sees it: started, asked, watched, ended."""
 
 import asyncio
-import contextlib
 import itertools
 import json
-import os
 import signal
-import socket
 import subprocess
-import sys
 from collections import deque
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import structlog
 from typing_extensions import override
 
 from trunkline.config.secrets import REDACTED, redact_text
-from trunkline.config.tags import Resources
-from trunkline.gateway.isolation.limits import Group, Meter, Use, delegated
+from trunkline.gateway.isolation.limits import Use
 from trunkline.gateway.isolation.messages import OUT_OF_MEMORY, Answer, BadFrame, Beat, Call, Frames, Verdict, decode_answer, frame
+from trunkline.gateway.isolation.runner import Runner
 from trunkline.model.errors import SourceUnavailable
 
 log = structlog.get_logger("trunkline.gateway")
@@ -36,7 +32,6 @@ _LINES_PER_LOOK: Final = 50
 #: Seconds for closing its source when it is told to end, and for exiting once it has closed the socket.
 _END_SECONDS: Final = 6.0
 _EXIT_SECONDS: Final = 2.0
-_MODULE: Final = "trunkline.gateway.isolation.child"
 
 
 class ProcessGone(SourceUnavailable):
@@ -44,20 +39,20 @@ class ProcessGone(SourceUnavailable):
 
 
 class ChildProcess(asyncio.Protocol):
-    """A process and the socket to it. It is used by one event loop.
+    """A child and the socket to it. It is used by one event loop.
 
     Args:
         source: id of the source, for its log lines.
-        resources: what it may use.
+        runner: starts, measures and kills it.
 
     Attributes:
         started: whether it has made its source.
         lived: seconds from its start to its end; 0 until then.
     """
 
-    def __init__(self, source: str, resources: Resources) -> None:
+    def __init__(self, source: str, runner: Runner) -> None:
         self._source = source
-        self._resources = resources
+        self._runner = runner
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
@@ -69,9 +64,7 @@ class ChildProcess(asyncio.Protocol):
         self._crashed = False
         self._lines = 0
         self._hidden: tuple[str, ...] = ()
-        self._group: Group | None = None
-        self._popen: subprocess.Popen[bytes] | None = None
-        self._meter: Meter | None = None
+        self._beat = Beat()
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
         self.started = False
@@ -81,58 +74,25 @@ class ChildProcess(asyncio.Protocol):
     @property
     def pid(self) -> int:
         """Process id; 0 before the start."""
-        return self._popen.pid if self._popen is not None else 0
+        return self._runner.pid
 
     @property
     def use(self) -> Use:
         """What it used at the last look."""
-        return self._meter.use if self._meter is not None else Use()
+        return self._runner.use
 
     @property
     def gone(self) -> ProcessGone | None:
         """Why it is gone; None while it runs."""
         return self._gone
 
-    @property
-    def held(self) -> bool:
-        """Whether the kernel keeps it within its limits."""
-        return self._group is not None
-
     async def start(self) -> None:
         """Start the process. Raises SourceUnavailable when the system cannot."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        try:
-            command = [sys.executable, "-m", _MODULE, str(theirs.fileno()), str(os.getpid())]
-            # started by the loop's own thread: the kernel ends the process when that thread is gone (prctl(2))
-            self._popen = subprocess.Popen(  # noqa: ASYNC220 - it returns as soon as the program is loaded
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-            )
-        except OSError as error:
-            ours.close()
-            raise SourceUnavailable(f"no process for source {self._source} can be started: {error}") from error
-        finally:
-            theirs.close()
+        line, output = await self._runner.start()
+        line.setblocking(False)
         self._born = asyncio.get_running_loop().time()
-        self._confine()
-        self._meter = Meter(self.pid, self._resources, held=self.held)
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._follow_output())]
-        await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
-
-    def _confine(self) -> None:
-        parent = delegated() if self._resources != Resources() else None
-        if parent is None:
-            return
-        try:
-            self._group = Group(parent, self._source, self._resources, self.pid)
-        except OSError as error:
-            log.warning("no control group for a source; the gateway watches it itself", source=self._source, error=str(error))
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._follow(output))]
+        await asyncio.get_running_loop().create_connection(lambda: self, sock=line)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -150,7 +110,9 @@ class ChildProcess(asyncio.Protocol):
             self.kill(f"what it says cannot be understood: {error}")
             return
         for answer in answers:
-            if not isinstance(answer, Beat):
+            if isinstance(answer, Beat):
+                self._beat = answer
+            else:
                 waiting = self._waiting.pop(answer.number, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(answer)
@@ -191,13 +153,11 @@ class ChildProcess(asyncio.Protocol):
     def kill(self, why: str) -> None:
         """End it at once; whoever waits for an answer hears why."""
         self._why = self._why or why
-        if self._popen is not None and self._popen.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
+        self._runner.kill()
 
     async def end(self) -> None:
         """Let it close its source and go; after a while it is killed."""
-        if self._popen is None:
+        if not self.pid:
             return
         if not self.started:
             self.kill("it had not made its source yet when it was told to end")
@@ -212,21 +172,18 @@ class ChildProcess(asyncio.Protocol):
 
     async def _reap(self) -> None:
         """Wait until the process is gone, and tell everybody who waits for it."""
-        popen = self._popen
-        assert popen is not None
         try:
-            await asyncio.to_thread(popen.wait, _EXIT_SECONDS)
+            code = await asyncio.to_thread(self._runner.wait, _EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill("it closed its connection to the gateway and went on")
-            await asyncio.to_thread(popen.wait)
+            code = await asyncio.to_thread(self._runner.wait, None)
         watching, following = self._tasks[:2]
         watching.cancel()
         await asyncio.wait((following,), timeout=1.0)
         following.cancel()
         self.lived = asyncio.get_running_loop().time() - self._born
-        self._gone = ProcessGone(self._obituary(popen.returncode))
-        if self._group is not None:
-            self._group.remove()
+        self._gone = ProcessGone(self._obituary(code))
+        self._runner.clear()
         if self._transport is not None:
             self._transport.close()
         for waiting in self._waiting.values():
@@ -237,8 +194,8 @@ class ChildProcess(asyncio.Protocol):
         self._ended.set()
 
     def _obituary(self, code: int) -> str:
-        if self._group is not None and self._group.out_of_memory():
-            how = "the kernel ended it: it wanted more memory than 'resources.memory' allows"
+        if cause := self._runner.cause(code, tuple(self._last)):
+            how = cause
         elif self._why:
             how = f"the gateway ended it: {self._why}"
         elif code < 0:
@@ -248,7 +205,7 @@ class ChildProcess(asyncio.Protocol):
         else:
             how = f"it ended with exit status {code}"
         words = f"; its last words: {' | '.join(self._last)}" if self._last else ""
-        return redact_text(f"process {self.pid} of source {self._source}: {how}{words}")
+        return redact_text(f"{self._runner.title} of source {self._source}: {how}{words}")
 
     def _discreet(self, text: str) -> str:
         """Return a line of the process without the secrets that it was given."""
@@ -259,26 +216,23 @@ class ChildProcess(asyncio.Protocol):
     async def _watch(self) -> None:
         """Look at the process again and again."""
         loop = asyncio.get_running_loop()
-        assert self._meter is not None
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if self._lines > _LINES_PER_LOOK:
                 log.warning("log lines of a source were left out", source=self._source, lines=self._lines - _LINES_PER_LOOK)
             self._lines = 0
-            too_much = self._meter.look(loop.time())
+            too_much = self._runner.look(loop.time(), self._beat)
             if too_much:
                 self.kill(too_much)
             self._quiet_looks += 1
-            patience = HANGING if self.started else STARTING
+            patience = HANGING if self.started else STARTING + self._runner.fetching
             if self._waiting and self._quiet_looks > patience:
                 self.kill(f"it gave no sign of life for {patience * LOOK_SECONDS:.0f} s while the gateway waited for it")
 
-    async def _follow_output(self) -> None:
+    async def _follow(self, output: IO[bytes]) -> None:
         """Put the process's log lines into the gateway's log."""
-        assert self._popen is not None
-        assert self._popen.stdout is not None
         reader = asyncio.StreamReader(limit=2**16)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self._popen.stdout)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), output)
         try:
             while line := await _line(reader):
                 self._lines += 1

@@ -1,4 +1,4 @@
-"""An isolated source as the gateway's runner knows it: the source port, with a process behind it."""
+"""An isolated source as the gateway's runner knows it: the source port, with a process or a container behind it."""
 
 import asyncio
 from typing import Final, TypeVar
@@ -25,6 +25,7 @@ from trunkline.gateway.isolation.messages import (
     Written,
 )
 from trunkline.gateway.isolation.process import ChildProcess, ProcessGone
+from trunkline.gateway.isolation.runner import Runner, runner_for
 from trunkline.ledger.status import ProcessStatus
 from trunkline.model import times
 from trunkline.model.errors import Misconfigured, SourceMisconfigured, SourceUnavailable
@@ -46,7 +47,7 @@ class SourceDefect(RuntimeError):
 
 
 class IsolatedSource:
-    """The source port (`trunkline.sources.port.Source`) over a process. See docs/how-to/isolate-sources.md for what it promises.
+    """The source port (`trunkline.sources.port.Source`) over a child of its own. See docs/how-to/isolate-sources.md for what it promises.
 
     Args:
         config: the source's section.
@@ -155,12 +156,14 @@ class IsolatedSource:
 
     async def _start(self) -> ChildProcess:
         config = self._config
-        child = self._child = ChildProcess(config.id, config.resources)
+        runner = runner_for(config, self._context.gateway, self._context.directory)
+        child = self._child = ChildProcess(config.id, runner)
         self._unpacker = Unpacker()
+        await runner.prepare()
         async with self._starting:
             await child.start()
             self.starts += 1
-            made = child.ask(self._order(child))
+            made = child.ask(self._order(child, runner))
             # one that hangs while it starts must not keep the others from starting
             await asyncio.wait((made,), timeout=STARTING_SECONDS)
         try:
@@ -171,15 +174,14 @@ class IsolatedSource:
         child.started = True
         return child
 
-    def _order(self, child: ChildProcess) -> Start:
+    def _order(self, child: ChildProcess, runner: Runner) -> Start:
         """Return the call that makes the source."""
         config = self._config
         memory = config.resources.memory
-        limit = memory + RESERVED if memory is not None and not child.held else 0
-        niceness = NICENESS if config.resources.cpu is not None and not child.held else 0
+        limit = memory + RESERVED if memory is not None and not runner.held else 0
+        niceness = NICENESS if config.resources.cpu is not None and not runner.held else 0
         section = config.model_dump_json(exclude_unset=True, by_alias=True).encode()
-        directory = str(self._context.directory)
-        return Start(child.number(), config.type, section, self._context.gateway, directory, limit, niceness)
+        return Start(child.number(), config.type, section, self._context.gateway, runner.folder, limit, niceness)
 
     def _alive(self) -> ChildProcess:
         child = self._child
