@@ -52,7 +52,7 @@ def test_clocks_step_and_nothing_is_lost_doubled_or_doubted_for_long(tmp_path: P
     assert "seed 3" in text
     page = report.read_text()
     assert "steps of the gateway's clock" in page
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
 
 
 def test_readings_stamped_by_the_wrong_clock_are_noticed() -> None:

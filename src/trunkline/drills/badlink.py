@@ -18,8 +18,9 @@ from trunkline.drills.weather import Weather, clear_weather, read_tolls, write_w
 from trunkline.log.port import Log
 
 _CUTS: Final = 2
-#: The bad weather lasts for so long at least.
-_LEAST_SECONDS: Final = 5.0
+#: The bad weather lasts until so many calls went out, or so much longer than the backlog.
+_LEAST_CALLS: Final = 60
+_LONGER_SECONDS: Final = 30.0
 #: A fair link is given so long to bring the last readings.
 _FAIR_SECONDS: Final = 60.0
 
@@ -48,7 +49,7 @@ class BadLink(Offline):
         """See `Offline`; what is on the way when the weather turns fair comes as well."""
         began = time.monotonic()
         super().drain()
-        self.wait(_LEAST_SECONDS - (time.monotonic() - began))
+        self.until(lambda: read_tolls(self.folder.path).calls >= _LEAST_CALLS, _LONGER_SECONDS)
         self._bad_seconds = time.monotonic() - began - CUT_SECONDS * _CUTS
         self.tell("the weather turns fair")
         clear_weather(self.folder.path)

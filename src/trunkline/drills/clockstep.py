@@ -24,6 +24,7 @@ from trunkline.drills.feed import I64, Feed
 from trunkline.drills.offline import Offline
 from trunkline.drills.order import arrivals
 from trunkline.drills.outcome import Figure, Outcome, Own
+from trunkline.drills.pictures import Line, Picture
 from trunkline.drills.plan import Folder
 from trunkline.drills.rehearsal import PATIENCE, Rehearsal, Tell
 from trunkline.drills.stage import Edge
@@ -226,7 +227,16 @@ class ClockStep(Offline):
             Figure("readings with doubtful time", f"{self._doubtful:,}", "UNCERTAIN (clock skew), only while the gateway said so"),
             Figure("out of order", f"{came.inverted:,}", "readings, by their place in the edge journal"),
         ]
-        return Own(facts, figures, broken)
+        lines = [Line("gateway's", self._course_of(self._clocks.gateway)), Line("devices'", self._course_of(self._clocks.devices), "b")]
+        return Own(facts, figures, broken, [Picture("How far clocks are off", "h", lines)])
+
+    def _course_of(self, turns: Sequence[Turn]) -> list[tuple[float, float]]:
+        """Return how many hours a clock was off, over the drill's seconds."""
+        points = [(0.0, 0.0)]
+        for turn in turns:
+            at = (turn.moment - self.course.began) / times.SECOND
+            points += [(at, points[-1][1]), (at, abs(turn.offset) / times.HOUR)]
+        return [*points, (self.seconds, points[-1][1])]
 
     def _wrong_steps(self, told: Told, made: list[int]) -> list[str]:
         """Return what is wrong with what was told of the gateway's own steps: each once, with its size, in the order of the journal."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 from trunkline.config.loading import Site
 from trunkline.drills.outcome import Figure, Outcome, Own
 from trunkline.drills.plan import Folder
-from trunkline.drills.rehearsal import LOOK_SECONDS, Rehearsal, Tell
+from trunkline.drills.rehearsal import LOOK_SECONDS, PATIENCE, Rehearsal, Tell
 from trunkline.drills.stage import Edge
 from trunkline.log.port import Log
 
@@ -55,18 +55,21 @@ class Offline(Rehearsal):
         self.wait(_AFTERWARDS)
 
     def drain(self) -> None:
-        """Let the link return, cut it again on the way, until only live readings are on the way."""
+        """Let the link return, cut it again on the way, until only live readings are on the way, or what waits grows no less."""
         self.tell("the link is up: live readings beside the backlog")
         self.connect()
         last = self.look()
         cuts = [last.gone + round(part * (self.history - last.gone)) for part in self._cuts]
         due = self.places(self._later, last.gone, self.history)
-        while not self.drained(last):
+        least, changed = last.waiting, time.monotonic()
+        while not self.drained(last) and time.monotonic() - changed < PATIENCE:
             self.tend()
             time.sleep(LOOK_SECONDS)
             now = self.look()
             self.course.moved(last, now)
             last = now
+            if now.waiting < least:
+                least, changed = now.waiting, time.monotonic()
             if cuts and now.gone >= cuts[0]:
                 cuts.pop(0)
                 last = self.cut(CUT_SECONDS)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from trunkline.drills.checking import Difference
 from trunkline.drills.course import Course
+from trunkline.drills.pictures import Picture
 from trunkline.drills.plan import Plan
 from trunkline.ledger.balance import Balance, unbalanced
 from trunkline.model import times
@@ -33,11 +34,13 @@ class Own:
         facts: for machines, beside the figures that every drill has.
         figures: the same for people.
         broken: promises that were not kept.
+        pictures: of values over the drill's seconds.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
     figures: Sequence[Figure] = ()
     broken: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A drill's page: verdict, figures and pictures, in one file that needs nothing from elsewhere."""
 
 import html
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +9,7 @@ from typing import Any, Final
 from trunkline import __version__
 from trunkline.drills.course import Course
 from trunkline.drills.outcome import Figure, Outcome
-from trunkline.drills.pictures import Line, Marks, picture, short
+from trunkline.drills.pictures import Line, Marks, Picture, picture, short
 from trunkline.model import times
 
 _STYLE: Final = """
@@ -41,7 +42,7 @@ svg { display: block; width: 100% }
 def write_report(file: Path, outcome: Outcome) -> None:
     """Write the page."""
     facts = outcome.document()
-    body = "".join((_verdict(outcome, facts), _figures(outcome, facts), _pictures(outcome.course), _problems(facts)))
+    body = "".join((_verdict(outcome, facts), _figures(outcome, facts), _pictures(outcome.course, outcome.own.pictures), _problems(facts)))
     file.write_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Drill: {outcome.name}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
@@ -62,7 +63,7 @@ def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
         f"<h1>Drill: {outcome.name}</h1><p{'' if outcome.passed else ' class=failed'}>{words}</p>"
         f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {facts["days"]:g} d '
         f"{'at their own pace' if plan.paced else 'as quickly as the machine could'}, seed {plan.seed}. trunkline {__version__}, "
-        f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: the gateway was killed.</p>"
+        f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: the gateway was killed, or a clock stepped.</p>"
     )
 
 
@@ -93,15 +94,16 @@ def _figures(outcome: Outcome, facts: dict[str, Any]) -> str:
     return f"<section><table>{cells}</table></section>"
 
 
-def _pictures(course: Course) -> str:
+def _pictures(course: Course, own: Sequence[Picture]) -> str:
     samples = course.samples
     seconds = samples[-1].seconds if samples else 1.0
     away = [(one.seconds, other.seconds) for one, other in pairwise(samples) if not one.link]
-    marks = Marks(_joined(away), [moment for moment, words in course.marks if words == "kill"])
+    marks = Marks(_joined(away), [moment for moment, words in course.marks if words in {"kill", "clock"}])
     late = zip(course.delays.moments, course.delays.seconds, strict=True)
     delays = sorted(((moment - course.began) / times.SECOND, delay) for moment, delay in late)
     return "".join(
         (
+            *(picture(one.title, one.unit, one.lines, seconds, marks) for one in own),
             picture(
                 "Readings waiting at the edge",
                 "readings",
