@@ -26,6 +26,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from bench.harness import SHORT, machine
 from trunkline.config.site import BufferConfig, LogConfig
+from trunkline.gateway.clockwatch import uptime
 from trunkline.gateway.conditioning import Conditioner
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.log.codec.writer import TagSlot
@@ -97,7 +98,7 @@ class Gateway:
     def _conditioner(self, number: int) -> Conditioner:
         partitions = LogConfig().partitions
         slots = [(tag, TagSlot.of(tag.path, f"plc-{number}", tag.value_kind, partitions)) for tag in self.config.tags]
-        return Conditioner(slots, self.config.stale_after, self.config.lost_after, times.now())
+        return Conditioner(slots, self.config.stale_after, self.config.lost_after, uptime())
 
     async def connect(self) -> None:
         """Connect every source."""
@@ -124,7 +125,7 @@ class Gateway:
             await storing
 
     async def _store(self, batch: ReadBatch, scan: Scan, conditioner: Conditioner) -> None:
-        await self._writer.submit(conditioner.take_scan(scan, alive=batch.alive, now=times.now()))
+        await self._writer.submit(conditioner.take_scan(scan, alive=batch.alive, now=uptime()))
         await batch.ack()
 
     async def close(self) -> int:

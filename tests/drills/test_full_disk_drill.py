@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.drills.support import run_drill
+from tests.drills.support import drill
 from tests.drills.test_offline import SITE
 
 #: A drill gives up by itself once nothing moves.
@@ -31,7 +31,7 @@ def nothing_is_lost(told: dict[str, Any]) -> bool:
 def test_telemetry_waits_and_alarms_get_in(tmp_path: Path) -> None:
     """W-102, D-2, D-24, P-118, PD-10: another program fills the disk, the gateway is killed meanwhile; its file goes, and all is there."""
     report = tmp_path / "drill.html"
-    _, told, text = run_drill("disk-full", *SHORT, "--tags", "20", "--seed", "3", "--report", str(report))
+    _, told, text = drill("disk-full", *SHORT, "--tags", "20", "--seed", "3", "--report", str(report))
     assert wrong(told) == [], text
     assert (told["drill"], told["seed"], told["noticed"]) == ("disk-full", 3, True)
     assert nothing_is_lost(told)
@@ -50,7 +50,7 @@ def test_a_bound_below_the_disk_gives_up_telemetry_and_no_alarm(tmp_path: Path) 
     """W-101, W-102, W-103, D-24, PD-10: what is missing is what the events say, and alarms are not in it; so small a bound is told."""
     file = tmp_path / "site.yaml"
     file.write_text(SITE % 2_000_000)
-    _, told, text = run_drill("disk-full", str(file), *SHORT)
+    _, told, text = drill("disk-full", str(file), *SHORT)
     assert all("held on the disk for alarms are too few" in words for words in wrong(told)), text
     assert bool(wrong(told)) == (told["disk"] == "mounted")
     assert nothing_is_lost(told)
@@ -60,7 +60,7 @@ def test_a_bound_below_the_disk_gives_up_telemetry_and_no_alarm(tmp_path: Path) 
 
 def test_a_deleted_alarm_is_noticed_and_files_that_may_not_grow_are_a_full_disk() -> None:
     """PD-10: who may not mount gets a limit on the size of files; the checker is shown a history that lacks an alarm."""
-    code, told, text = run_drill("disk-full", *SHORT, "--tags", "20", "--no-mount", "--sabotage", "alarm")
+    code, told, text = drill("disk-full", *SHORT, "--tags", "20", "--no-mount", "--sabotage", "alarm")
     assert code == 0, text
     assert (told["disk"], told["noticed"], told["caught"]) == ("limited", True, True)
     assert wrong(told) == [f"1 of {told['alarms']} alarms lost"]

@@ -121,7 +121,8 @@ def test_skew_is_told_at_both_limits_and_when_it_is_over(sign: int) -> None:
     assert [one.kind if one else "" for one in told] == (
         ["", "", "CLOCK_SKEW_MARKED", "", "", "", "CLOCK_SKEW", "", "", "", "", "CLOCK_SKEW_CLEARED", "", "CLOCK_SKEW_MARKED"]
     )
-    assert SkewWatch("plc").look(sign * 60 * S) == ("CLOCK_SKEW", f"the clock of plc is {sign * 60}.0 s off: check its NTP")
+    text = f"the clock of plc is {sign * 60}.0 s off the gateway's: check NTP on both"
+    assert SkewWatch("plc").look(sign * 60 * S) == ("CLOCK_SKEW", text)
 
 
 @pytest.mark.parametrize(

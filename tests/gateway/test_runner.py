@@ -11,12 +11,14 @@ from trunkline.config.site import BufferConfig
 from trunkline.config.tags import SourceConfig, TagConfig
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.runner import SourceRunner
+from trunkline.log.codec import columns as codec
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Positions
 from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import RetryLater, SourceUnavailable
-from trunkline.model.reading import Reading
+from trunkline.model.quality import Quality
+from trunkline.model.reading import Category, Reading
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, WriteCommand
 
 
@@ -125,12 +127,12 @@ class Away(Deaf):
 
 async def test_failures_are_counted_for_a_minute(edge: Journal, layout: Layout) -> None:
     """W-52, D-10: `errors_last_minute` of /health forgets what `adapter_errors_total` keeps."""
-    now = times.now()
+    now = 0
     writer = EdgeWriter(edge, layout, BufferConfig(), wrote=threading.Event())
     writer.start()
     source = Away(answers=False)
     config = SourceConfig(id="away", type="simulated", tags=(TagConfig(path="P.T"),))
-    runner = SourceRunner(config, source, writer, layout, clock=lambda: now)
+    runner = SourceRunner(config, source, writer, layout, steady=lambda: now)
     task = asyncio.create_task(runner.run())
     async with asyncio.timeout(20):
         while source.connects < 2 or runner.state != "backing_off":
@@ -157,7 +159,7 @@ async def test_status_is_asked_from_other_threads_while_readings_come(layout: La
     """The reporter and the pages of /health and /metrics ask in threads of their own: one that fell over would report no more."""
     config = SourceConfig(id="busy", type="simulated", tags=(TagConfig(path="P.T", time="gateway"),))
     now = 0
-    runner = SourceRunner(config, Away(answers=False), cast("EdgeWriter", Nowhere()), layout, clock=lambda: now)
+    runner = SourceRunner(config, Away(answers=False), cast("EdgeWriter", Nowhere()), layout, steady=lambda: now)
     failed: list[Exception] = []
     over = threading.Event()
 
@@ -184,3 +186,48 @@ async def test_status_is_asked_from_other_threads_while_readings_come(layout: La
         sys.setswitchinterval(interval)
     assert failed == []
     assert runner.status().readings_per_s == pytest.approx(100, rel=0.02)
+
+
+class Quiet(Deaf):
+    """A source with one reading to give."""
+
+    async def read(self) -> ReadBatch:
+        if not self.reading.is_set():
+            self.reading.set()
+            return ReadBatch([Reading("P.T", 1.0, 0, None, times.now())])
+        await asyncio.sleep(600)
+        return ReadBatch()
+
+
+@pytest.mark.parametrize("step", [times.HOUR, -times.HOUR])
+async def test_an_hour_that_the_clock_leaps_over_is_no_silence(edge: Journal, layout: Layout, step: int) -> None:
+    """D-15: a step of the gateway's clock makes no tag stale, and a device that dies after it is noticed in time, whichever way it went."""
+    wall, passed, looks = times.now(), 0, 0
+
+    def steady() -> int:
+        nonlocal looks
+        looks += 1
+        return passed
+
+    writer = EdgeWriter(edge, layout, BufferConfig(linger_ms=1), wrote=threading.Event())
+    writer.start()
+    config = SourceConfig(id="quiet", type="simulated", tags=(TagConfig(path="P.T", time="gateway"),))
+    task = asyncio.create_task(SourceRunner(config, Quiet(answers=True), writer, layout, clock=lambda: wall, steady=steady).run())
+    async with asyncio.timeout(30):
+        while writer.next_position < 1:
+            await asyncio.sleep(0.01)
+        wall += step
+        seen = looks
+        while looks < seen + 2:
+            await asyncio.sleep(0.01)
+        assert writer.next_position == 1
+        passed += 10 * times.SECOND
+        while writer.next_position < 2:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+    writer.stop()
+    records = [record for at in edge.bounds(layout.topic(Category.TELEMETRY, "raw")) for record in edge.read(at, 0)]
+    told = codec.decode(records)
+    assert told.quality.tolist() == [Quality.GOOD, Quality.UNCERTAIN_STALE]
+    assert told.gateway_time[1] == wall

@@ -61,7 +61,7 @@ def test_columns_end_as_the_same_blocks(data: st.DataObject) -> None:
     columns, single = conditioner(**options), conditioner(**options)
     now = NOW
     for _ in range(data.draw(st.integers(1, 8))):
-        now += data.draw(st.sampled_from([0, 1, 4, 9, 11, 70, -30])) * S
+        now += data.draw(st.sampled_from([0, 1, 4, 9, 11, 70])) * S
         columns.clock_doubted = single.clock_doubted = data.draw(st.booleans())
         match data.draw(st.sampled_from(["scan", "scan", "scan", "scan", "readings", "alive", "silence"])):
             case "scan":
@@ -73,9 +73,9 @@ def test_columns_end_as_the_same_blocks(data: st.DataObject) -> None:
             case "alive":
                 assert columns.take((), alive=True, now=now) == single.take((), alive=True, now=now)
             case _:
-                assert _said(columns.silent(now)) == _said(single.silent(now))
+                assert _said(columns.silent(now, NOW)) == _said(single.silent(now, NOW))
         assert columns.stale == single.stale
-    assert _said(columns.silent(now + 3600 * S)) == _said(single.silent(now + 3600 * S))
+    assert _said(columns.silent(now + 3600 * S, NOW)) == _said(single.silent(now + 3600 * S, NOW))
 
 
 def _said(marks: list[Conditioned]) -> dict[str, str]:

@@ -15,6 +15,9 @@ import typer
 from trunkline.cli.output import emit, fail, people, plain
 from trunkline.config.loading import Site, load
 from trunkline.config.site import GatewayConfig, SiteConfig
+from trunkline.drills.badlink import BadLink
+from trunkline.drills.clockstep import ClockStep, parse_steps
+from trunkline.drills.feed import CHUNK
 from trunkline.drills.fulldisk import ALARM_SECONDS, FullDisk, history_of
 from trunkline.drills.killing import Kill
 from trunkline.drills.offline import Offline, PowerCut
@@ -22,7 +25,8 @@ from trunkline.drills.plan import GATEWAY, Folder, Plan, PlannedTag, built_in_ta
 from trunkline.drills.rehearsal import Rehearsal
 from trunkline.drills.report import write_report
 from trunkline.drills.stage import DrillFailed
-from trunkline.model.errors import TrunklineError
+from trunkline.drills.weather import Weather
+from trunkline.model.errors import Misconfigured, TrunklineError
 from trunkline.supervisor import logs
 
 app = typer.Typer(
@@ -33,6 +37,11 @@ app = typer.Typer(
 
 _TERMINATED: Final = 128 + signal.SIGTERM
 _DAY_SECONDS: Final = 86_400
+#: What the devices have kept when clocks begin to step: a quarter of an hour.
+_CLOCK_DAYS: Final = 0.01
+_HANG_SECONDS: Final = 3.0
+#: Backlogs grow in small blocks; with large ones a whole day would be a handful of calls, and hardly one of them would be lost.
+_SMALL_CHUNK: Final = 500
 
 SiteFile = Annotated[Path | None, typer.Argument(help="site file whose gateway is rehearsed; without it a gateway with made-up tags")]
 Gateway = Annotated[str | None, typer.Option("--gateway", help="gateway of the site file, if it has several")]
@@ -46,7 +55,8 @@ Period = Annotated[float, typer.Option(min=0.01, max=3600, help="seconds between
 Sabotage = Annotated[
     str | None,
     typer.Option(
-        help="plant a defect that must be noticed: 'segment' deletes stored readings; 'lying-disk' with power cuts; 'alarm' with disk-full"
+        help="plant a defect that must be noticed: 'segment' deletes stored readings; 'lying-disk' with power-cut; 'alarm' with disk-full; "
+        "'stamp' with clock-step; 'twice' with bad-link"
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print the figures as JSON on stdout")]
@@ -137,6 +147,56 @@ def kill(
     _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
 
 
+@app.command("clock-step")
+def clock_step(
+    file: SiteFile = None,
+    gateway: Gateway = None,
+    steps: Annotated[str, typer.Option(help="of each clock, one after the other: h, m or s; at last it is set right")] = "+1h,-1h",
+    hold: Annotated[float, typer.Option(min=1, max=86_400, help="seconds between two steps; skew is told within a minute")] = 70.0,
+    tags: Tags = 100,
+    period: Period = 1.0,
+    seed: Seed = 7,
+    report: Report = None,
+    keep: Keep = None,
+    sabotage: Sabotage = None,
+    as_json: AsJson = False,
+) -> None:
+    """The devices' clock steps, then the gateway's, while readings flow and while the link is cut. The machine's own is left alone."""
+    course = _Course(_CLOCK_DAYS, period, seed, paced=False)
+    try:
+        turns = parse_steps(steps)
+    except Misconfigured as error:
+        fail(str(error), 2)
+    make = partial(ClockStep, tell=_tell, turns=turns, hold=hold, sabotage=sabotage)
+    _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
+
+
+@app.command("bad-link")
+def bad_link(
+    file: SiteFile = None,
+    gateway: Gateway = None,
+    days: Days = 0.25,
+    bandwidth: Annotated[int, typer.Option(min=1, max=1_000_000, help="kB/s that the link carries")] = 250,
+    latency: Annotated[int, typer.Option(min=0, max=60_000, help="ms that a call takes on the way, give or take a half")] = 200,
+    loss: Annotated[
+        float, typer.Option(min=0, max=90, help="percent of calls that are lost; of every other append only the answer is")
+    ] = 5.0,
+    hangs: Annotated[float, typer.Option(min=0, max=100, help="percent of calls that hang for three seconds")] = 1.0,
+    tags: Tags = 100,
+    period: Period = 1.0,
+    seed: Seed = 7,
+    report: Report = None,
+    keep: Keep = None,
+    sabotage: Sabotage = None,
+    as_json: AsJson = False,
+) -> None:
+    """A backlog and live readings over a link that is slow, is cut, hangs, and loses calls and answers: nothing may be lost or doubled."""
+    course = _Course(days, period, seed, paced=False, chunk=_SMALL_CHUNK)
+    weather = Weather(seed, bandwidth * 1000, latency / 1000, loss / 100, hangs / 100, _HANG_SECONDS, twice=sabotage == "twice")
+    make = partial(BadLink, tell=_tell, weather=weather, sabotage=sabotage)
+    _rehearse(_Subject(file, gateway, tags), course, _Output(report, keep, as_json), make)
+
+
 class _Subject(NamedTuple):
     """Who is rehearsed."""
 
@@ -155,7 +215,12 @@ class _Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class _Course:
-    """How long, how often, from which seed. Without `days` the history has so many `readings`; `alarm`: seconds between two, 0 for none."""
+    """How long, how often, from which seed. Without `days` the history has so many `readings`.
+
+    Attributes:
+        alarm: seconds between two alarms; 0 for none.
+        chunk: readings that become durable together.
+    """
 
     days: float | None
     period: float
@@ -163,11 +228,21 @@ class _Course:
     paced: bool
     readings: int = 0
     alarm: float = 0.0
+    chunk: int = CHUNK
 
     def plan(self, gateway: str, tags: list[PlannedTag]) -> Plan:
         """Return what is fed to a gateway."""
         days = self.days if self.days is not None else self.readings / len(tags) * self.period / _DAY_SECONDS
-        return make_plan(gateway, tags, seed=self.seed, days=days, period=self.period, paced=self.paced, alarm=self.alarm)
+        return make_plan(
+            gateway,
+            tags,
+            seed=self.seed,
+            days=days,
+            period=self.period,
+            paced=self.paced,
+            alarm=self.alarm,
+            chunk=self.chunk,
+        )
 
 
 class _Output(NamedTuple):
@@ -190,7 +265,7 @@ def _rehearse(subject: _Subject, course: _Course, output: _Output, make: Callabl
         place = tempfile.TemporaryDirectory(prefix="trunkline-drill-") if output.keep is None else nullcontext(str(output.keep))
         with place as name:
             folder = Folder(Path(name).absolute())
-            site = folder.write(plan, document_of(section, planned, config))
+            site = folder.write(plan, document_of(section, planned, config, chunk=course.chunk))
             outcome = make(site, folder).run()
     except (TrunklineError, DrillFailed) as error:
         fail(str(error), 2)

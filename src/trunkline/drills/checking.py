@@ -15,9 +15,13 @@ from trunkline.log.port import Log, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.events import Event
+from trunkline.model.quality import Quality
 from trunkline.model.reading import Kind
 
 I64 = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+#: Of some steps and the qualities with which they are stored: which of these may be.
+Allowed = Callable[[I64, npt.NDArray[np.uint16]], Bools]
 
 _PAGE: Final = 1000
 #: Steps that are compared at once: a fraction of what one query may return, so that doubles are seen.
@@ -80,11 +84,17 @@ def _whole(event: Event, fact: str) -> int:
     return value
 
 
+def only_good(_step: I64, quality: npt.NDArray[np.uint16]) -> Bools:
+    """Allow no quality but GOOD."""
+    return np.asarray(quality == Quality.GOOD)
+
+
 def compare(
     feed: Feed,
     steps: int,
     reader: Reader,
     dropped: Callable[[int], Iterable[tuple[int, int]]] = lambda _lane: (),
+    allowed: Allowed = only_good,
 ) -> Difference:
     """Compare a history with the first steps of a feed.
 
@@ -93,6 +103,7 @@ def compare(
         steps: how many steps the edge has taken in.
         reader: of the historian.
         dropped: ranges of positions given up, by lane.
+        allowed: tells which qualities stored readings may have.
     """
     found = Difference()
     ranges = {lane: sorted(dropped(lane)) for lane in {slot.partition for slot in feed.slots}}
@@ -100,7 +111,7 @@ def compare(
         step = np.arange(steps)
         gone = _within(step * len(feed.slots) + tag, ranges[slot.partition])
         before = (found.lost, found.doubled, found.invented, found.changed, found.kept)
-        _compare_tag(feed, tag, step, gone, reader, found)
+        _compare_tag(feed, tag, step, gone, reader, allowed, found)
         after = (found.lost, found.doubled, found.invented, found.changed, found.kept)
         if after != before and len(found.examples) < _EXAMPLES:
             names = ("lost", "doubled", "invented", "changed", "given up and stored")
@@ -109,15 +120,18 @@ def compare(
     return found
 
 
-def _within(positions: I64, ranges: list[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+def _within(positions: I64, ranges: list[tuple[int, int]]) -> Bools:
     inside = np.zeros(len(positions), np.bool_)
     for low, high in ranges:
         inside |= (positions >= low) & (positions < high)
     return inside
 
 
-def _compare_tag(feed: Feed, tag: int, step: I64, gone: npt.NDArray[np.bool_], reader: Reader, found: Difference) -> None:
-    """Compare one tag, window by window; the first and the last reach to the ends of time, so that nothing lies outside."""
+def _compare_tag(feed: Feed, tag: int, step: I64, gone: Bools, reader: Reader, allowed: Allowed, found: Difference) -> None:
+    """Compare one tag, window by window; the first and the last reach to the ends of time, so that nothing lies outside.
+
+    Devices whose clock was set back fit into one window.
+    """
     found.expected += len(step)
     time = feed.time(step)
     for begin in range(0, len(step), _WINDOW):
@@ -133,7 +147,7 @@ def _compare_tag(feed: Feed, tag: int, step: I64, gone: npt.NDArray[np.bool_], r
         there, first = np.unique(raw.time, return_index=True)
         _, mine, theirs = np.intersect1d(time[window], there, assume_unique=True, return_indices=True)
         places = first[theirs]
-        good = _equal(feed, tag, step[window][mine], raw, places) & (raw.quality[places] == 0)
+        good = _equal(feed, tag, step[window][mine], raw, places) & allowed(step[window][mine], raw.quality[places])
         missing = np.ones(len(time[window]), np.bool_)
         missing[mine] = False
         found.stored += len(raw.time)
@@ -145,7 +159,7 @@ def _compare_tag(feed: Feed, tag: int, step: I64, gone: npt.NDArray[np.bool_], r
         found.kept += int(np.count_nonzero(~missing & gone[window]))
 
 
-def _equal(feed: Feed, tag: int, step: I64, raw: Raw, places: I64) -> npt.NDArray[np.bool_]:
+def _equal(feed: Feed, tag: int, step: I64, raw: Raw, places: I64) -> Bools:
     kind = feed.slots[tag].kind
     if kind is Kind.DOUBLE:
         return np.asarray(raw.number[places] == feed.number(tag, step))

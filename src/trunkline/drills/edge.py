@@ -10,14 +10,16 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
 from trunkline.config.loading import Site, load
 from trunkline.drills.alarms import AlarmFeeder
 from trunkline.drills.feed import Feed
-from trunkline.drills.link import CutLog
+from trunkline.drills.link import BadLog, CutLog, Kept, TwiceLog
 from trunkline.drills.plan import Folder, Plan
+from trunkline.drills.weather import Line, read_weather
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.role import Gateway
 from trunkline.log.codec.writer import Rows
@@ -25,6 +27,7 @@ from trunkline.log.opening import layout_of, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
 from trunkline.model.errors import RetryLater
+from trunkline.model.reading import Category
 from trunkline.supervisor import logs
 from trunkline.supervisor.collector import set_collector
 from trunkline.supervisor.holding import follow_supervisor, hold_place
@@ -119,17 +122,9 @@ def acknowledged(folder: Folder) -> int:
 
 async def run(site: Site, plan: Plan, folder: Folder) -> None:
     """Run the edge until it is told to stop."""
-    stop, over = asyncio.Event(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop, over = told_to_stop(), asyncio.Event()
     log = site.config.log
-
-    def open_site() -> Log:
-        if not folder.link.exists():
-            raise RetryLater("the link to the site is cut")
-        return CutLog(open_site_log(log, site.data_dir, site.secrets), folder.link)
-
-    gateway = Gateway(site.gateway(plan.gateway), (), log, site.data_dir, site.secrets, open_site)
+    gateway = Gateway(site.gateway(plan.gateway), (), log, site.data_dir, site.secrets, behind_link(site, folder))
     feeder = Feeder(gateway.writer, plan.feed(layout_of(log), folder.live()), folder, stop, paced=plan.paced)
     alarms = AlarmFeeder(gateway.writer, plan, folder, stop, sum(one.read for one in gateway.status().counts if one.category == "alarm"))
     running = asyncio.create_task(gateway.run(over))
@@ -140,7 +135,32 @@ async def run(site: Site, plan: Plan, folder: Folder) -> None:
         await running
 
 
-def main() -> None:
+def told_to_stop() -> asyncio.Event:
+    """Return what is set once this process is told to end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def behind_link(site: Site, folder: Folder) -> Callable[[], Log]:
+    """Return what opens the site log, and raises RetryLater while its link is cut."""
+    weather = read_weather(folder.path)
+    line = None if weather is None else Line(weather, folder.path)
+    topics, kept = layout_of(site.config.log).topics(Category.TELEMETRY, "raw"), Kept()
+
+    def open_site() -> Log:
+        if not folder.link.exists():
+            raise RetryLater("the link to the site is cut")
+        log = open_site_log(site.config.log, site.data_dir, site.secrets)
+        if line is None:
+            return CutLog(log, folder.link)
+        return TwiceLog(log, folder.link, line, topics, kept) if line.weather.twice else BadLog(log, folder.link, line)
+
+    return open_site
+
+
+def main(run: Callable[[Site, Plan, Folder], Coroutine[None, None, None]] = run) -> None:
     """Run the edge of the folder that is named."""
     logs.configure(as_json=True)
     set_collector()

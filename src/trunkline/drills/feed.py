@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from trunkline.drills.clocks import Turn, ahead
 from trunkline.log.codec.slots import Slots, TagSlot
 from trunkline.log.codec.writer import Rows
-from trunkline.model.reading import Kind
+from trunkline.model.reading import Kind, Value
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -33,17 +34,24 @@ class Feed:
         start: time of the first step, µs UTC.
         steps: that are history; what follows is live, and starts at `live`.
         live: time of the first live step, µs UTC; None while it is not known.
+        chunk: readings of history that are handed to the edge at once, about.
+
+    Attributes:
+        turns: how the devices' clock was set, if it was not right all the time.
     """
 
-    def __init__(self, slots: Sequence[TagSlot], seed: int, period: int, start: int, steps: int, live: int | None = None) -> None:
+    def __init__(
+        self, slots: Sequence[TagSlot], seed: int, period: int, start: int, steps: int, live: int | None = None, chunk: int = CHUNK
+    ) -> None:
         self.slots = list(slots)
         self.steps = steps
         self.live = live
+        self.turns: Sequence[Turn] = ()
         self._seed = np.uint64(seed)
         self._period = period
         self._start = start
         self._kinds = [slot.kind for slot in self.slots]
-        self._at_once = max(1, CHUNK // len(self.slots))
+        self._at_once = max(1, chunk // len(self.slots))
         self._many = Slots(self.slots * self._at_once)
         self._one = Slots(self.slots)
 
@@ -58,7 +66,12 @@ class Feed:
         return self._at_once
 
     def time(self, step: I64) -> I64:
-        """Return the times of steps, µs UTC. Raises ValueError for a live step while it is not known when those begin."""
+        """Return the times of steps by the devices' clock, µs UTC. Raises ValueError as `moments`."""
+        moments = self.moments(step)
+        return moments + ahead(self.turns, moments) if self.turns else moments
+
+    def moments(self, step: I64) -> I64:
+        """Return when steps are due, µs UTC. Raises ValueError for a live step while it is not known when those begin."""
         if self.live is None:
             if len(step) and int(step[-1]) >= self.steps:
                 raise ValueError("nobody has said yet when the live readings begin")
@@ -66,8 +79,8 @@ class Feed:
         return np.where(step < self.steps, self._start + step * self._period, self.live + (step - self.steps) * self._period)
 
     def moment(self, step: int) -> int:
-        """Return the time of one step, µs UTC."""
-        return int(self.time(np.array([step]))[0])
+        """Return when one step is due, µs UTC. Raises ValueError as `moments`."""
+        return int(self.moments(np.array([step]))[0])
 
     def number(self, tag: int, step: I64) -> F64:
         """Return a double tag's values: a wave of its own with noise, of three decimals."""
@@ -82,6 +95,17 @@ class Feed:
     def text(self, tag: int, step: I64) -> list[str]:
         """Return a text tag's values."""
         return [f"state {number}" for number in self.integer(tag, step).tolist()]
+
+    def values(self, tag: int, step: I64) -> Sequence[Value]:
+        """Return a tag's values as a source hands them over."""
+        kind = self._kinds[tag]
+        if kind is Kind.TEXT:
+            return self.text(tag, step)
+        if kind is Kind.DOUBLE:
+            numbers: list[float] = self.number(tag, step).tolist()
+            return numbers
+        whole: list[int] = self.integer(tag, step).tolist()
+        return [bool(value) for value in whole] if kind is Kind.BOOLEAN else whole
 
     def rows(self, first: int, steps: int, gateway_time: int | None = None) -> Rows:
         """Return a run of steps as the edge takes them.

@@ -13,8 +13,8 @@ from trunkline.config.loading import Site
 from trunkline.drills.alarmcheck import AlarmDifference, compare_alarms, stored_alarms
 from trunkline.drills.alarms import acknowledged_alarms
 from trunkline.drills.edge import acknowledged
-from trunkline.drills.outcome import Figure, Outcome, Own, Picture
-from trunkline.drills.pictures import Line
+from trunkline.drills.outcome import Figure, Outcome, Own
+from trunkline.drills.pictures import Line, Picture
 from trunkline.drills.plan import Folder
 from trunkline.drills.rehearsal import LOOK_SECONDS, PATIENCE, Rehearsal, Tell
 from trunkline.drills.smalldisk import SmallDisk, small_disk

@@ -5,12 +5,13 @@ that the seed picks. Then the link comes up and live readings begin; at 30 % and
 """
 
 import time
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from trunkline.config.loading import Site
 from trunkline.drills.outcome import Figure, Outcome, Own
 from trunkline.drills.plan import Folder
-from trunkline.drills.rehearsal import LOOK_SECONDS, Rehearsal, Tell
+from trunkline.drills.rehearsal import LOOK_SECONDS, PATIENCE, Rehearsal, Tell
 from trunkline.drills.stage import Edge
 from trunkline.log.port import Log
 
@@ -22,12 +23,18 @@ _AFTERWARDS: Final = 5.0
 
 
 class Offline(Rehearsal):
-    """One run of the drill. `kills`: how often the edge is killed, four in five of them while it is offline."""
+    """One run of the drill.
+
+    `kills`: how often the edge is killed, four in five of them while it is offline. `cuts`: parts of the backlog at which the link is cut.
+    """
 
     NAME: ClassVar[str] = "offline"
 
-    def __init__(self, site: Site, folder: Folder, tell: Tell, *, kills: int, sabotage: str | None = None) -> None:
+    def __init__(
+        self, site: Site, folder: Folder, tell: Tell, *, kills: int = 0, cuts: Sequence[float] = CUTS, sabotage: str | None = None
+    ) -> None:
         super().__init__(site, folder, tell, sabotage=sabotage)
+        self._cuts = cuts
         self._later = kills // 5
         self._kills_offline = self.places(kills - self._later, 0, self.history)
 
@@ -37,30 +44,38 @@ class Offline(Rehearsal):
         self.edge.start()
         self.feed(self._kills_offline)
         with self.site_behind() as log:
-            self._drain()
+            self.drain()
+            self.live(log)
             self.shrink()
             return self.judge(log)
 
-    def _drain(self) -> None:
-        """Let the link return, cut it again on the way, until only live readings are on the way."""
+    def live(self, log: Log) -> None:
+        """Do what this drill does once only live readings are on the way; `log` is the site's."""
+        del log
+        self.wait(_AFTERWARDS)
+
+    def drain(self) -> None:
+        """Let the link return, cut it again on the way, until only live readings are on the way, or what waits grows no less."""
         self.tell("the link is up: live readings beside the backlog")
         self.connect()
         last = self.look()
-        cuts = [last.gone + round(part * (self.history - last.gone)) for part in CUTS]
+        cuts = [last.gone + round(part * (self.history - last.gone)) for part in self._cuts]
         due = self.places(self._later, last.gone, self.history)
-        while not self.drained(last):
+        least, changed = last.waiting, time.monotonic()
+        while not self.drained(last) and time.monotonic() - changed < PATIENCE:
             self.tend()
             time.sleep(LOOK_SECONDS)
             now = self.look()
             self.course.moved(last, now)
             last = now
+            if now.waiting < least:
+                least, changed = now.waiting, time.monotonic()
             if cuts and now.gone >= cuts[0]:
                 cuts.pop(0)
                 last = self.cut(CUT_SECONDS)
             elif due and now.gone >= due[0]:
                 due.pop(0)
                 self.kill()
-        self.wait(_AFTERWARDS)
 
 
 class PowerCut(Offline):

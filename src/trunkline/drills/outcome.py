@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from trunkline.drills.checking import Difference
 from trunkline.drills.course import Course
-from trunkline.drills.pictures import Line
+from trunkline.drills.pictures import Picture
 from trunkline.drills.plan import Plan
 from trunkline.ledger.balance import Balance, unbalanced
 from trunkline.model import times
@@ -24,20 +24,6 @@ class Figure(NamedTuple):
     name: str
     value: str
     words: str = ""
-
-
-class Picture(NamedTuple):
-    """A picture on a drill's page, over its seconds.
-
-    Attributes:
-        title: what is shown.
-        unit: of the values.
-        lines: to draw.
-    """
-
-    title: str
-    unit: str
-    lines: Sequence[Line]
 
 
 @dataclass(frozen=True, slots=True)

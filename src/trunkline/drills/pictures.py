@@ -25,12 +25,26 @@ class Line(NamedTuple):
     style: str = "a"
 
 
+class Picture(NamedTuple):
+    """Lines of one unit.
+
+    Attributes:
+        title: what is shown.
+        unit: of the values.
+        lines: over the drill's seconds.
+    """
+
+    title: str
+    unit: str
+    lines: Sequence[Line]
+
+
 class Marks(NamedTuple):
     """What is marked over time.
 
     Attributes:
         away: (begin, end) in seconds while the link was down: shaded.
-        kills: seconds of kills: ticks at the top.
+        kills: seconds of kills, or of clocks that stepped: ticks at the top.
     """
 
     away: Sequence[tuple[float, float]] = ()

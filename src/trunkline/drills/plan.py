@@ -10,7 +10,7 @@ import yaml
 from trunkline.config.loading import Site, load
 from trunkline.config.site import GatewayConfig, SiteConfig
 from trunkline.config.tags import KINDS
-from trunkline.drills.feed import Feed
+from trunkline.drills.feed import CHUNK, Feed
 from trunkline.log.codec.slots import TagSlot
 from trunkline.log.topics import Layout
 from trunkline.model import times
@@ -45,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True):
         steps: readings of each tag that are history.
         paced: history takes the time that it tells of; otherwise as little as the edge needs.
         alarm_us: time between two alarms beside the readings; 0 for none.
+        chunk: readings of history that become durable together, about; a step at least.
     """
 
     gateway: str
@@ -55,11 +56,12 @@ class Plan(msgspec.Struct, frozen=True):
     steps: int
     paced: bool
     alarm_us: int = 0
+    chunk: int = CHUNK
 
     def feed(self, layout: Layout, live: int | None = None) -> Feed:
         """Return the readings."""
         slots = [TagSlot(tag.path, tag.source, tag.kind, layout.lane_of(tag.path, tag.measurement)) for tag in self.tags]
-        return Feed(slots, self.seed, self.period_us, self.start_us, self.steps, live)
+        return Feed(slots, self.seed, self.period_us, self.start_us, self.steps, live, self.chunk)
 
 
 class Folder:
@@ -139,7 +141,7 @@ def gateway_of(site: Site, wanted: str | None) -> GatewayConfig:
     return site.config.gateways[0]
 
 
-def document_of(gateway: GatewayConfig, tags: Sequence[PlannedTag], config: SiteConfig | None) -> dict[str, Any]:
+def document_of(gateway: GatewayConfig, tags: Sequence[PlannedTag], config: SiteConfig | None, *, chunk: int = CHUNK) -> dict[str, Any]:
     """Return the site file of a drill: the gateway with its buffer and tags but without devices, and the log's naming and form."""
     log = config.log if config is not None else None
     by_source: dict[str, list[PlannedTag]] = {}
@@ -149,12 +151,13 @@ def document_of(gateway: GatewayConfig, tags: Sequence[PlannedTag], config: Site
         {"id": source, "type": "simulated", "enabled": False, "tags": [_section(tag) for tag in of_source]}
         for source, of_source in by_source.items()
     ]
+    buffer = {**gateway.buffer.model_dump(mode="json"), **_OWN, "batch_readings": min(gateway.buffer.batch_readings, chunk)}
     naming = {"layout": log.layout, "partitions": log.partitions, "form": log.form} if log is not None else {}
     return {
         "site": "drill",
         "data_dir": "data",
         "log": {"engine": "journal", **naming},
-        "gateways": [{"id": gateway.id, "buffer": {**gateway.buffer.model_dump(mode="json"), **_OWN}, "sources": sources}],
+        "gateways": [{"id": gateway.id, "buffer": buffer, "sources": sources}],
     }
 
 
@@ -165,9 +168,20 @@ def _section(tag: PlannedTag) -> dict[str, Any]:
     return {"path": tag.path, "kind": kind, "measurement": tag.measurement, "signal": signal}
 
 
-def make_plan(gateway: str, tags: Sequence[PlannedTag], *, seed: int, days: float, period: float, paced: bool, alarm: float = 0.0) -> Plan:
+def make_plan(
+    gateway: str,
+    tags: Sequence[PlannedTag],
+    *,
+    seed: int,
+    days: float,
+    period: float,
+    paced: bool,
+    alarm: float = 0.0,
+    chunk: int = CHUNK,
+) -> Plan:
     """Return a plan whose history ends now, or begins now when it is paced."""
     period_us = round(period * times.SECOND)
     steps = max(1, round(days * times.DAY / period_us))
     now = times.now() // times.SECOND * times.SECOND
-    return Plan(gateway, list(tags), seed, period_us, now if paced else now - steps * period_us, steps, paced, round(alarm * times.SECOND))
+    start = now if paced else now - steps * period_us
+    return Plan(gateway, list(tags), seed, period_us, start, steps, paced, round(alarm * times.SECOND), chunk)

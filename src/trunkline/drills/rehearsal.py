@@ -10,17 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar, Final
 
+import numpy as np
+import numpy.typing as npt
 import psycopg
 
 from trunkline.config.loading import Site
-from trunkline.drills.checking import compare, given_up
+from trunkline.drills.checking import Bools, compare, given_up, only_good
 from trunkline.drills.course import Course
 from trunkline.drills.edge import acknowledged
+from trunkline.drills.feed import I64, Feed
 from trunkline.drills.outcome import Outcome, Own
 from trunkline.drills.plan import Folder
 from trunkline.drills.stage import Centre, DrillFailed, Edge, EdgeJournal
 from trunkline.drills.watch import LiveWatch, Sample, memory
 from trunkline.gateway.edge import DROPPED, FORWARDED, READ
+from trunkline.log.codec.columns import Columns
 from trunkline.log.opening import edge_journal, layout_of, open_site_log
 from trunkline.log.port import Log
 from trunkline.model import times
@@ -88,6 +92,22 @@ class Rehearsal(ABC):
         """Return the edge."""
         return Edge(self.folder, self.journal)
 
+    def fed(self) -> Feed:
+        """Return what was fed."""
+        return self.plan.feed(self.layout, self.folder.live())
+
+    def steps(self, read: int) -> int:
+        """Return how many steps the edge has taken in; its journal counts so many readings."""
+        return read // len(self.plan.tags)
+
+    def allowed(self, step: I64, quality: npt.NDArray[np.uint16]) -> Bools:
+        """Return which of these qualities readings of these steps may have."""
+        return only_good(step, quality)
+
+    def read_at(self, columns: Columns) -> I64:
+        """Return when readings were read, µs UTC of the machine's clock."""
+        return columns.gateway_time
+
     @abstractmethod
     def rehearse(self) -> Outcome:
         """Do what this drill does, from the first start of the edge to the comparison. Raises DrillFailed when it cannot go on."""
@@ -137,7 +157,8 @@ class Rehearsal(ABC):
             with site_log(self.site) as log:  # made before the link is there, so that nothing is measured beside it
                 live = times.now()
                 self.folder.go_live(live)
-                watch = LiveWatch(open_site_log(self.site.config.log, self.site.data_dir, self.site.secrets), self.layout, live)
+                watched = open_site_log(self.site.config.log, self.site.data_dir, self.site.secrets)
+                watch = LiveWatch(watched, self.layout, live, self.read_at)
                 watch.start()
                 try:
                     yield log
@@ -271,11 +292,10 @@ class Rehearsal(ABC):
             with psycopg.connect(conninfo(self.site), autocommit=True) as connection:
                 connection.execute(_DELETE_A_SEGMENT)
         read = self.journal.counts()[READ]
-        feed = self.plan.feed(self.layout, self.folder.live())
         dropped = given_up(log, self.layout)
         self.tell(f"comparing {read:,} readings, one by one")
         with historian_reader(self.site) as reader:
-            found = compare(feed, read // len(self.plan.tags), reader, lambda lane: dropped.get(self.layout.place_of(lane), ()))
+            found = compare(self.fed(), self.steps(read), reader, lambda lane: dropped.get(self.layout.place_of(lane), ()), self.allowed)
         return Outcome(
             self.NAME,
             self.plan,

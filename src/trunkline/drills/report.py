@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from trunkline import __version__
 from trunkline.drills.course import Course
-from trunkline.drills.outcome import Figure, Outcome, Picture
-from trunkline.drills.pictures import Line, Marks, picture, short
+from trunkline.drills.outcome import Figure, Outcome
+from trunkline.drills.pictures import Line, Marks, Picture, picture, short
 from trunkline.model import times
 
 _STYLE: Final = """
@@ -65,7 +65,7 @@ def _verdict(outcome: Outcome, facts: dict[str, Any]) -> str:
         f"<h1>Drill: {outcome.name}</h1><p{'' if outcome.passed else ' class=failed'}>{words}</p>"
         f'<p class="dim">Gateway {html.escape(plan.gateway)}, {len(plan.tags):,} tags, {history}, seed {plan.seed}. '
         f"trunkline {__version__}, "
-        f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: a kill.</p>"
+        f"{times.to_iso(times.now())[:16]}Z. Shaded: the link was down. Ticks: a kill, or a clock that stepped.</p>"
     )
 
 
@@ -106,7 +106,7 @@ def _pictures(course: Course, own: Sequence[Picture]) -> str:
     samples = course.samples
     seconds = samples[-1].seconds if samples else 1.0
     away = [(one.seconds, other.seconds) for one, other in pairwise(samples) if not one.link]
-    marks = Marks(_joined(away), [moment for moment, words in course.marks if words == "kill"])
+    marks = Marks(_joined(away), [moment for moment, words in course.marks if words in {"kill", "clock"}])
     late = zip(course.delays.moments, course.delays.seconds, strict=True)
     delays = sorted(((moment - course.began) / times.SECOND, delay) for moment, delay in late)
     return "".join(

@@ -85,6 +85,7 @@ class Edge:
         journal: the edge's journal.
         power: what picks what a power cut takes, if kills are power cuts.
         lying: the disk of those cuts lies about what it has synced.
+        module: what is run.
 
     Attributes:
         kills: how often it was killed.
@@ -93,11 +94,20 @@ class Edge:
         torn: bytes that power cuts took.
     """
 
-    def __init__(self, folder: Folder, journal: EdgeJournal, power: random.Random | None = None, *, lying: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        journal: EdgeJournal,
+        power: random.Random | None = None,
+        *,
+        lying: bool = False,
+        module: str = "trunkline.drills.edge",
+    ) -> None:
         self._folder = folder
         self._journal = journal
         self._power = power
         self._lying = lying
+        self._module = module
         self._output = (folder.path / "edge.log").open("ab")
         self._process: subprocess.Popen[bytes] | None = None
         self.kills = 0
@@ -112,7 +122,7 @@ class Edge:
 
     def start(self) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "trunkline.drills.edge", str(self._folder.path)]
+        command = [sys.executable, "-m", self._module, str(self._folder.path)]
         environment = {**os.environ, SUPERVISED: str(os.getpid())}
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output, start_new_session=True, env=environment

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -102,10 +103,12 @@ class LiveWatch:
         site: the site log; closed at the end.
         layout: names of its topics.
         since: when live readings begin, µs UTC.
+        read_at: returns when readings were read, µs UTC of the machine's clock; of one that cannot be told, something before `since`.
     """
 
-    def __init__(self, site: Log, layout: Layout, since: int) -> None:
+    def __init__(self, site: Log, layout: Layout, since: int, read_at: Callable[[codec.Columns], codec.I64]) -> None:
         self.delays = Delays()
+        self._read_at = read_at
         self._since = since
         self._site = site
         self._at = {at: end for topic in layout.topics(Category.TELEMETRY, "raw") for at, (_, end) in site.bounds(topic).items()}
@@ -139,7 +142,7 @@ class LiveWatch:
                 self._at[at] = records[-1].offset + 1
                 more |= len(records) == _RECORDS
                 now = times.now()
-                read = codec.decode([record for record in records if record.header(BACKLOG) is None]).gateway_time
+                read = self._read_at(codec.decode([record for record in records if record.header(BACKLOG) is None]))
                 live = read[read >= self._since]
                 self.delays.moments += live.tolist()
                 self.delays.seconds += ((now - live) / times.SECOND).tolist()

@@ -1,6 +1,7 @@
 """From what a device said to what is journaled: kind, time, skew, deadband, silence (ED-10: checks at the edge).
 
-Pure: the clock comes in with every call, so tests can turn it. One `Conditioner` belongs to one source.
+Pure: the clock comes in with every call, so tests can turn it. One `Conditioner` belongs to one source. Silence is measured by a clock
+that never steps: an hour that the wall clock leaps over is no hour without readings.
 
 Readings come one by one or as a scan (`trunkline.model.scan`). A scan whose tags have no deadband stays columns all the way, and what it
 says of each tag is noted once for all of them; it is written down tag by tag only when somebody asks.
@@ -48,6 +49,8 @@ class SkewEstimate:
     def see(self, gateway_time: int, source_time: int) -> None:
         """Take one reading into account."""
         difference = gateway_time - source_time
+        while self._lows and self._lows[-1][0] > gateway_time + _SKEW_WINDOW:
+            self._lows.pop()  # seen before the gateway's clock was set back: they would outlive their minute by as much
         while self._lows and self._lows[-1][1] >= difference:
             self._lows.pop()
         self._lows.append((gateway_time, difference))
@@ -70,7 +73,7 @@ class _Tag:
     stale_after: int
     own_clock: bool
     exact: type  # of values that need no conversion
-    heard: int | None = None  # when it last gave a reading, gateway time
+    heard: int | None = None  # when it last gave a reading
     told: Reading | None = None  # last reading passed on
     told_at: int = 0
     silence: int = 0  # 0 heard, 1 told stale, 2 told lost
@@ -104,7 +107,8 @@ class Conditioner:
         tags: the source's tags with the slots of the topic they go to.
         lost_after: seconds of silence until a tag is BAD (communication lost).
         stale_after: seconds of silence until a tag is UNCERTAIN (stale), for tags that set none.
-        started: present time; silence is counted from here for tags that were never heard.
+        started: present time; silence is counted from here for tags that were never heard. This and every `now` are µs of one clock
+            that never steps (`trunkline.gateway.clockwatch.uptime`).
     """
 
     def __init__(self, tags: Iterable[tuple[TagConfig, TagSlot]], stale_after: float, lost_after: float, started: int) -> None:
@@ -217,21 +221,22 @@ class Conditioner:
 
     def _due(self, now: int) -> Iterable[_Tag]:
         """Return the tags that may be silent: not those of a scan that is younger than the shortest silence told."""
-        if not all(0 <= now - listed.at < listed.first_stale for listed in self._unnoted.values()):
+        if not all(now - listed.at < listed.first_stale for listed in self._unnoted.values()):
             self._note()
         if self._others is None:
             heard = {tag.slot.path for listed in self._unnoted.values() for tag in listed.tags}
             self._others = [tag for path, tag in self._tags.items() if path not in heard]
         return self._others
 
-    def silent(self, now: int) -> list[Conditioned]:
-        """Return the readings that say, once each, that a tag fell silent: first UNCERTAIN (stale), then BAD (communication lost)."""
+    def silent(self, now: int, stamp: int) -> list[Conditioned]:
+        """Return the readings that say, once each, that a tag fell silent: first UNCERTAIN (stale), then BAD (communication lost).
+
+        `stamp` is their gateway time, µs UTC.
+        """
         out: list[Conditioned] = []
         for tag in self._due(now):
             if tag.heard is None:
                 tag.heard = self._started
-            # after the clock was set back silence counts from here: else it would stay hidden until the clock has caught up
-            tag.heard = min(tag.heard, now)
             since = now - tag.heard
             if since < tag.stale_after:
                 continue
@@ -243,11 +248,11 @@ class Conditioner:
             self._told_silent = True
             last = tag.told.value if tag.told is not None else None
             if lost:
-                mark = Reading(tag.slot.path, None, Quality.BAD_COMMS_LOST, None, now)
+                mark = Reading(tag.slot.path, None, Quality.BAD_COMMS_LOST, None, stamp)
             elif last is None:
                 continue
             else:
-                mark = Reading(tag.slot.path, last, Quality.UNCERTAIN_STALE, None, now)
+                mark = Reading(tag.slot.path, last, Quality.UNCERTAIN_STALE, None, stamp)
             tag.told, tag.told_at = mark, now
             out.append((tag.slot, mark))
         return out
@@ -309,7 +314,7 @@ def _worth_telling(tag: _Tag, band: float, reading: Reading, now: int) -> bool:
     told = tag.told
     if told is None or reading.quality != told.quality or (reading.value is None) != (told.value is None):
         return True
-    if tag.max_silence is not None and not 0 <= now - tag.told_at < tag.max_silence:
+    if tag.max_silence is not None and now - tag.told_at >= tag.max_silence:
         return True
     if isinstance(reading.value, int | float) and isinstance(told.value, int | float):
         return abs(reading.value - told.value) > band

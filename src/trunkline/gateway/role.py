@@ -57,6 +57,7 @@ class Gateway:
         data_dir: the site's data directory.
         secrets: resolves secret references.
         open_site: opens the site log; by default as `log_config` says.
+        make: makes the source of a section that runs in this process; by default its plugin does.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Gateway:
         data_dir: Path,
         secrets: SecretStore,
         open_site: Callable[[], Log] | None = None,
+        make: Callable[[SourceConfig, SourceContext], Source] | None = None,
     ) -> None:
         self._config = config
         layout = layout_of(log_config)
@@ -99,7 +101,7 @@ class Gateway:
                     self.isolated.append(IsolatedSource(section, context, starting))
                     source: Source = self.isolated[-1]
                 else:
-                    source = _made(section, context)
+                    source = (make or _made)(section, context)
                 self.runners.append(SourceRunner(section, source, self.writer, layout))
 
     async def run(self, stop: asyncio.Event) -> None:

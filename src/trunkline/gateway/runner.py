@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from trunkline.config.tags import SourceConfig
+from trunkline.gateway.clockwatch import uptime
 from trunkline.gateway.conditioning import Conditioned, Conditioner
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.isolation.proxy import IsolatedSource
@@ -46,7 +47,8 @@ class SourceRunner:
         source: the plugin's object.
         writer: where readings become durable.
         layout: says where a tag's readings go.
-        clock: present time in µs.
+        clock: present time in µs UTC: what is told is stamped by it.
+        steady: µs of a clock that never steps: silence, rates and counts of a time are measured by it.
         seed: of the jitter of pauses.
     """
 
@@ -58,15 +60,16 @@ class SourceRunner:
         layout: Layout,
         *,
         clock: Callable[[], int] = times.now,
+        steady: Callable[[], int] = uptime,
         seed: int = 0,
     ) -> None:
         self._config = config
         self._source = source
         self._writer = writer
-        self._clock = clock
+        self._clock, self._steady = clock, steady
         self._jitter = random.Random(f"{seed}/{config.id}")  # noqa: S311 - spreads retries, no secret
         slots = [(tag, TagSlot(tag.path, config.id, tag.value_kind, layout.lane_of(tag.path, tag.measurement))) for tag in config.tags]
-        self.conditioner = Conditioner(slots, config.stale_after, config.lost_after, clock())
+        self.conditioner = Conditioner(slots, config.stale_after, config.lost_after, steady())
         self.state = "stopped"
         self.since = clock()
         self.error: str | None = None
@@ -149,22 +152,23 @@ class SourceRunner:
         await batch.ack()
 
     async def _take(self, batch: ReadBatch) -> None:
-        now = self._clock()
+        now, steady = self._clock(), self._steady()
         readings = batch.readings
         if isinstance(readings, Scan):
-            out: Sequence[Conditioned] | Rows = self.conditioner.take_scan(readings, alive=batch.alive, now=now)
+            out: Sequence[Conditioned] | Rows = self.conditioner.take_scan(readings, alive=batch.alive, now=steady)
         else:
-            out = self.conditioner.take(readings, alive=batch.alive, late=batch.late, now=now)
+            out = self.conditioner.take(readings, alive=batch.alive, late=batch.late, now=steady)
         events = [_sourced(event, self.id, now) for event in batch.events]
         if batch.readings:
             self.last_reading = now
             self.readings_total += len(batch.readings)
-            self._recent.append((now, len(batch.readings)))
-            while not now - _RATE_WINDOW <= self._recent[0][0] <= now:  # the clock may have been set back
+            self._recent.append((steady, len(batch.readings)))
+            while self._recent[0][0] < steady - _RATE_WINDOW:
                 self._recent.popleft()
         skew = self.conditioner.skew.skew
         if told := self._skew.look(skew):
-            events.append(self._event(told.kind, told.text, skew_us=skew))
+            # whatever the times say: from this place in the journal on, this source's readings are of the new kind
+            events.append(self._event(told.kind, told.text, skew_us=skew, next_position=self._writer.next_position))
         reduction = self.conditioner.reduction()
         reduced = None if reduction is None else (self.id, reduction)
         checkpoint = None if batch.checkpoint is None else (self.id, batch.checkpoint)
@@ -173,7 +177,7 @@ class SourceRunner:
     async def _watch_silence(self) -> None:
         while True:
             await asyncio.sleep(_SILENCE_EVERY)
-            marks = self.conditioner.silent(self._clock())
+            marks = self.conditioner.silent(self._steady(), self._clock())
             if marks:
                 log.warning("tags fell silent", source=self.id, tags=len(marks), first=marks[0][1].tag)
                 await self._writer.submit(marks)
@@ -181,7 +185,7 @@ class SourceRunner:
     async def _lost(self, error: Exception, event: str | None) -> None:
         # the event is durable after whatever this source read before, so that `connect` finds the checkpoint of all of it
         self.errors_total += 1
-        self._failed.append(self._clock())
+        self._failed.append(self._steady())
         changed = str(error) != self.error
         self.error = str(error) or type(error).__name__
         if changed:
@@ -215,12 +219,12 @@ class SourceRunner:
 
     def errors_last_minute(self) -> int:
         """Return how often the source failed in the last minute (W-52)."""
-        since = self._clock() - times.MINUTE
+        since = self._steady() - times.MINUTE
         return sum(at > since for at in tuple(self._failed))
 
     def status(self) -> SourceStatus:
         """Return the state as it is reported. From any thread: what others change is copied in one step before it is looked at."""
-        since = self._clock() - _RATE_WINDOW
+        since = self._steady() - _RATE_WINDOW
         recent = sum(count for at, count in tuple(self._recent) if at >= since)
         return SourceStatus(
             id=self.id,

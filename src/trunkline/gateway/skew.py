@@ -16,6 +16,8 @@ class Told(NamedTuple):
 class SkewWatch:
     """Tells once that readings are marked (over 5 s), once that somebody must mend the clock (over 10 s), and once that it is over.
 
+    Which of the two clocks is wrong it cannot know; a step of the gateway's own is told beside it (`CLOCK_STEP`).
+
     It is over below half of the limit for marking, so that a skew about the limit is not told again and again.
     """
 
@@ -32,9 +34,9 @@ class SkewWatch:
         if level > self._level:
             self._level = level
             if level == 2:
-                return Told("CLOCK_SKEW", f"the clock of {self._source} is {seconds:.1f} s off: check its NTP")
-            return Told("CLOCK_SKEW_MARKED", f"the clock of {self._source} is {seconds:.1f} s off: its readings are marked")
+                return Told("CLOCK_SKEW", f"the clock of {self._source} is {seconds:.1f} s off the gateway's: check NTP on both")
+            return Told("CLOCK_SKEW_MARKED", f"the clock of {self._source} is {seconds:.1f} s off the gateway's: its readings are marked")
         if self._level and abs(skew) < SKEW_MARK // 2:
             self._level = 0
-            return Told("CLOCK_SKEW_CLEARED", f"the clock of {self._source} is right again, {seconds:.1f} s off")
+            return Told("CLOCK_SKEW_CLEARED", f"the clock of {self._source} agrees with the gateway's again, {seconds:.1f} s off")
         return None
