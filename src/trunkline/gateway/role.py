@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from trunkline.gateway.isolation.proxy import IsolatedSource
 from trunkline.gateway.reporter import Reporter
 from trunkline.gateway.room import Room
 from trunkline.gateway.runner import SourceRunner
+from trunkline.gateway.turns import Turns
 from trunkline.gateway.unmade import Unmade
 from trunkline.ledger.status import GatewayStatus, LinkStatus
 from trunkline.log.codec.forms import forms_of
@@ -40,8 +42,6 @@ from trunkline.sources.port import Source, SourceContext, plugin
 log = structlog.get_logger("trunkline.gateway")
 
 _TEND_SECONDS: Final = 5.0
-#: Sources start this far apart, so that a gateway of two hundred does not storm its network.
-_STAGGER_SECONDS: Final = 0.02
 _DRAIN_SECONDS: Final = 10.0
 
 
@@ -84,6 +84,7 @@ class Gateway:
         self.runners: list[SourceRunner] = []
         self.isolated: list[IsolatedSource] = []
         starting = asyncio.Semaphore(os.cpu_count() or 1)
+        turns = Turns(config.id)
         for section in sources:
             if section.enabled:
                 directory = data_dir / "edge" / config.id / "sources" / section.id
@@ -94,7 +95,7 @@ class Gateway:
                     source: Source = self.isolated[-1]
                 else:
                     source = _made(section, context)
-                self.runners.append(SourceRunner(section, source, self.writer, layout))
+                self.runners.append(SourceRunner(section, source, self.writer, layout, turn=turns.turn))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then stop sources, write what waits, forward for a while, and report once more."""
@@ -106,9 +107,7 @@ class Gateway:
         chores = {"buffer": self._tend(), "damage": self._watch_damage(), "clock": self._watch_clock()}
         tasks = [asyncio.create_task(chore, name=name) for name, chore in chores.items()]
         try:
-            for runner in self.runners:
-                tasks.append(asyncio.create_task(runner.run(), name=f"source:{runner.id}"))
-                await asyncio.sleep(_STAGGER_SECONDS)
+            tasks += [asyncio.create_task(runner.run(), name=f"source:{runner.id}") for runner in self.runners]
             await stop.wait()
         finally:
             for task in reversed(tasks):
@@ -196,11 +195,14 @@ class Gateway:
     def health(self) -> dict[str, Any]:
         """Return the /health document: healthy, degraded (something is away, nothing is lost) or unhealthy (nothing can be stored)."""
         status = self.status()
-        away = [source.id for source in status.sources if source.state != "connected"]
+        states = Counter(source.state for source in status.sources)
+        away = [source.id for source in status.sources if source.state not in {"connected", "waiting"}]
         failed = sum(
             one.failed for topic in self.forwarder.topics for lane in self.forwarder.lanes_of(topic).values() for one in lane.poison
         )
         problems = [f"source {name} is away" for name in away]
+        if states["waiting"]:
+            problems.append(f"{states['waiting']} of {len(status.sources)} sources wait for their turn to connect: the gateway is starting")
         if status.link.state != "up":
             problems.append("the site log is away; readings wait at the edge")
         problems += buffer_problems(status.buffer, status.at_us)
@@ -222,6 +224,7 @@ class Gateway:
             "problems": problems,
             "last_reading_at": times.to_iso(last) if last else None,
             "readings_per_sec": round(sum(source.readings_per_s for source in status.sources), 1),
+            "sources": {"connected": states["connected"], "waiting": states["waiting"], "of": len(status.sources)},
             "errors_last_minute": sum(runner.errors_last_minute() for runner in self.runners),
             "waiting_records": status.buffer.waiting,
             "waiting_failed": failed,

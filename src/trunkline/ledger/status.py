@@ -45,7 +45,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     """State of one source.
 
     Attributes:
-        state: connecting, connected, backing_off, misconfigured or stopped.
+        state: waiting (for its turn to connect, while the gateway starts), connecting, connected, backing_off, misconfigured or
+            stopped.
         clock_skew_us: how far the device's clock is behind the gateway's; negative when it is ahead (W-109).
         process: of an isolated source, while it runs.
     """
