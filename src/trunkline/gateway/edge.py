@@ -80,7 +80,7 @@ def tally_key(what: str, source: str, category: Category, hour: int) -> tuple[st
     return (what, source, category.name.lower(), str(hour))
 
 
-def edge_counts(tallies: dict[tuple[str, ...], int]) -> list[EdgeCount]:
+def edge_counts(tallies: Mapping[tuple[str, ...], int]) -> list[EdgeCount]:
     """Return the ledger rows of a journal's counters."""
     cells: dict[tuple[str, str, int], Counter[str]] = {}
     for (what, source, category, hour), count in tallies.items():

@@ -20,8 +20,9 @@ from trunkline.gateway.admin import AdminServer, StatusCollector
 from trunkline.gateway.buffer import BufferKeeper
 from trunkline.gateway.clockwatch import LOOK_SECONDS, ClockWatch
 from trunkline.gateway.confirmed import Confirmed
+from trunkline.gateway.counts import EdgeCounts
 from trunkline.gateway.damage import DamageWatch
-from trunkline.gateway.edge import EdgeWriter, edge_counts
+from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.forecast import buffer_problems
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.isolation.proxy import IsolatedSource
@@ -72,6 +73,7 @@ class Gateway:
 
         site = open_site or partial(open_site_log, log_config, data_dir, secrets)
 
+        self._counts = EdgeCounts(self._journal.tallies)
         self.damage = DamageWatch(self._journal)
         self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))
         self.room = Room(self._journal, layout, config.buffer)
@@ -168,6 +170,7 @@ class Gateway:
             self.forwarder.wake.set()
             self.forwarder.pause(0.05)
         self.forwarder.stop()
+        self._counts.expire()
         self.reporter.stop()
         with contextlib.suppress(OSError):
             self.admin.stop()
@@ -175,7 +178,8 @@ class Gateway:
         log.info("gateway has stopped", gateway=self._config.id)
 
     def status(self) -> GatewayStatus:
-        """Return the present status with all counts."""
+        """Return the present status with all counts, or the last ones where counting anew would cost too much."""
+        counts, counted_us = self._counts.lately()
         return GatewayStatus(
             gateway=self._config.id,
             origin=self._journal.id,
@@ -184,7 +188,8 @@ class Gateway:
             sources=[runner.status() for runner in self.runners],
             buffer=self.keeper.status(),
             link=self._link(),
-            counts=edge_counts(self._journal.tallies()),
+            counts=counts,
+            counted_us=counted_us,
         )
 
     def _link(self) -> LinkStatus:

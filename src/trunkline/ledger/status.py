@@ -116,6 +116,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
         at_us: when the report was made.
         version: of the software.
         counts: every row that changed since the last report, and all of them once in a while and after a start.
+        counted_us: time up to which the counts told so far are complete; 0 in reports of earlier releases, where it is `at_us`.
     """
 
     gateway: str
@@ -126,6 +127,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     buffer: BufferStatus
     link: LinkStatus
     counts: list[EdgeCount]
+    counted_us: int = 0
 
 
 _encoder = msgspec.json.Encoder()
