@@ -173,5 +173,6 @@ async def test_what_comes_after_the_end_is_refused(edge: Journal, layout: Layout
     await writer.submit(readings(0, 3))
     writer.stop()
     with pytest.raises(RetryLater, match="stopping"):
-        await writer.submit(readings(3, 3))
+        async with asyncio.timeout(60):
+            await writer.submit(readings(3, 3))
     assert positions(edge, layout) == [0, 1, 2]
