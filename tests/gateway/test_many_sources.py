@@ -40,7 +40,6 @@ async def test_two_hundred_sources_share_a_gateway(tmp_path: Path) -> None:
     assert connected == sorted(connected)
     assert connected[-1] - connected[0] >= (SOURCES - 1) * APART_SECONDS * times.SECOND / 2  # the least that jitter leaves
     assert any(0 < told["waiting"] < SOURCES and told["connected"] and told["of"] == SOURCES for told in started), "no progress was told"
-    assert gateway.health()["sources"]["waiting"] == 0
     others = counts[1:]
     assert max(others) <= min(others) + 4, "some sources are read far more often than others of the same pace"
     assert statistics.median(others) >= 8
