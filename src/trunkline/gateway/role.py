@@ -78,7 +78,6 @@ class Gateway:
         self.forwarder = Forwarder(self._journal, site, layout, forms=forms_of(log_config.form, {config.id: sources}))
         self.room = Room(self._journal, layout, config.buffer)
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake, room=self.room)
-        self.clock = ClockWatch(times.now, lambda: self.writer.next_position)
         confirmed = Confirmed(self._journal, layout)
         self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed, self.room)
         self.reporter = Reporter(site, layout, self.status, confirmed.learn)
@@ -98,6 +97,8 @@ class Gateway:
                 else:
                     source = _made(section, context)
                 self.runners.append(SourceRunner(section, source, self.writer, layout, turn=turns.turn))
+        # last: the seconds in which tens of thousands of tags were made ready are no standstill
+        self.clock = ClockWatch(times.now, lambda: self.writer.next_position)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then stop sources, write what waits, forward for a while, and report once more."""
