@@ -49,6 +49,11 @@ SCRIPTS: Final = (
     Script("source_opcua", ("source.opcua",)),
     Script("source_isolated", ("source.isolated.scan", "source.isolated.single")),
     Script("gateway_memory", ("gateway.memory",)),
+    Script(
+        "gateway_scale", ("gateway.empty", "gateway.scale.tags", "gateway.scale.sources", "gateway.sustained", "gateway.sustained.single")
+    ),
+    Script("ingest", ("ingest.scan", "ingest.readings", "ingest.single", "ingest.ack", "ingest.ack.at_once")),
+    Script("start_scale", ("start.load", "start.large")),
     Script("start", ("start.first_reading",)),
     Script("path_kafka", PATH_KAFKA, suite="kafka"),
     Script("forward_kafka", ("forward.kafka",), suite="kafka"),

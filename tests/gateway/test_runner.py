@@ -151,8 +151,10 @@ async def test_failures_are_counted_for_a_minute(edge: Journal, layout: Layout) 
 class Nowhere:
     """In the writer's place: takes everything at once, so that batches follow each other without a pause."""
 
-    async def submit(self, *_: object, **__: object) -> None:
-        return None
+    async def enter(self, *_: object, **__: object) -> "asyncio.Future[None]":
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
 
 async def test_status_is_asked_from_other_threads_while_readings_come(layout: Layout) -> None:

@@ -66,7 +66,9 @@ class SourceInfo(BaseModel):
 
     id: str
     type: str
-    state: Literal["connecting", "connected", "backing_off", "misconfigured", "stopped"]
+    state: Literal["waiting", "connecting", "connected", "backing_off", "misconfigured", "stopped"] = Field(
+        description="'waiting' for its turn to connect while the gateway starts"
+    )
     since_us: int
     last_reading_us: int | None
     readings_total: int

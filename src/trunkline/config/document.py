@@ -175,6 +175,7 @@ class _Builder:
         self._file = file
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._open: set[str] = set()
+        self._texts: dict[str, str] = {}  # one object for what tens of thousands of tags have in common
         self._events: Iterator[_Event] = iter(())
 
     def build(self, text: str) -> object:
@@ -253,7 +254,7 @@ class _Builder:
         return values, size
 
     def _scalar(self, event: _Event, location: Location) -> object:
-        text, tag = event.value, event.tag
+        text, tag = self._texts.setdefault(event.value, event.value), event.tag
         if tag == _STANDARD + "str" or tag == "!" or (tag is None and not event.implicit[0]):
             return text
         if tag is None:

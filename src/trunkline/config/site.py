@@ -105,7 +105,7 @@ class BufferConfig(Model):
     reserved_bytes: Bytes = Field(100_000_000, description="part of it that only alarms, commands and notices may use")
     retention_days: float = Field(30.0, gt=0, description="how long forwarded records stay at the edge once the historian has them (P-69)")
     encryption: EncryptionConfig | None = Field(None, description="seals what the edge journal holds; none leaves it readable on the disk")
-    linger_ms: int = Field(50, ge=1, le=10_000, description="longest wait to gather readings for one durable write")
+    linger_ms: int = Field(50, ge=0, le=10_000, description="longest wait to gather readings for one durable write; 0 writes at once")
     batch_readings: int = Field(2_000, ge=1, description="readings that start a durable write at once")
 
 

@@ -17,7 +17,8 @@ class Model(BaseModel):
 
 
 def _check_path(text: str) -> str:
-    return str(TagPath.parse(text))
+    TagPath.parse(text)
+    return text
 
 
 Path = Annotated[str, AfterValidator(_check_path)]

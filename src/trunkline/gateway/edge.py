@@ -84,7 +84,7 @@ def tally_key(what: str, source: str, category: Category, hour: int) -> tuple[st
     return (what, source, category.name.lower(), str(hour))
 
 
-def edge_counts(tallies: dict[tuple[str, ...], int]) -> list[EdgeCount]:
+def edge_counts(tallies: Mapping[tuple[str, ...], int]) -> list[EdgeCount]:
     """Return the ledger rows of a journal's counters."""
     cells: dict[tuple[str, str, int], Counter[str]] = {}
     for (what, source, category, hour), count in tallies.items():
@@ -132,14 +132,21 @@ class EdgeWriter:
         self._counted: list[tuple[str, Reduction]] = []  # taken from there, not durable yet
         self._furthest = stored_furthest(journal.meta(FURTHEST))
         self._under_way = 0
-        self._room = asyncio.Condition()
+        self._room = asyncio.Event()
         self._stopping = threading.Event()
         self._ended = False
+        self._given_up: str | None = None
+        self._closed = False
         stored = journal.meta(_META)
         self._sequence = msgspec.json.decode(stored, type=_Sequence) if stored else _Sequence()
         self._thread = threading.Thread(target=self._run, name="edge-writer", daemon=True)
         self.error: str | None = None
         self.read_total = 0
+
+    @property
+    def ahead(self) -> int:
+        """Readings that one source may have under way: a group that is being written, and one that gathers."""
+        return 2 * self._batch
 
     @property
     def next_position(self) -> int:
@@ -162,7 +169,20 @@ class EdgeWriter:
         checkpoint: tuple[str, str] | None = None,
         reduced: tuple[str, Reduction] | None = None,
     ) -> None:
-        """Return once all of it is durable. Waits as long as it takes: the disk may be full for hours.
+        """Return once all of it is durable; see `enter`. Waits as long as it takes: the disk may be full for hours."""
+        await (await self.enter(readings, events, checkpoint=checkpoint, reduced=reduced))
+
+    async def enter(
+        self,
+        readings: Sequence[Conditioned] | Rows,
+        events: Sequence[Event] = (),
+        *,
+        checkpoint: tuple[str, str] | None = None,
+        reduced: tuple[str, Reduction] | None = None,
+    ) -> "asyncio.Future[None]":
+        """Line up what is to be written, once there is room, and return what is done when all of it is durable.
+
+        What one task enters is written in that order. If something is refused, with RetryLater, so is everything that came after it.
 
         Args:
             readings: as the conditioner made them.
@@ -171,23 +191,27 @@ class EdgeWriter:
             reduced: a source's id and what its deadbands kept back of the same batch: counted if, and only if, the readings are durable.
                 Alone it is not waited for: it is counted with whatever is written next, or some seconds later.
         """
+        done = asyncio.get_running_loop().create_future()
         weight = len(readings) + len(events)
         if not weight and checkpoint is None:
             if reduced is not None:
                 self._reduced.put(reduced)
-            return
-        async with self._room:
-            if len(readings) or not all(map(_is_urgent, events)):
-                await self._room.wait_for(lambda: self._under_way < self._limit)
-            self._under_way += weight
-        waiting = _Waiting(readings, events, checkpoint, reduced, asyncio.get_running_loop().create_future())
-        self._queue.put(waiting)
-        try:
-            await waiting.done
-        finally:
-            async with self._room:
-                self._under_way -= weight
-                self._room.notify_all()
+            done.set_result(None)
+            return done
+        if len(readings) or not all(map(_is_urgent, events)):
+            while self._under_way >= self._limit:
+                self._room.clear()
+                await self._room.wait()
+        self._under_way += weight
+        done.add_done_callback(lambda _: self._leave(weight))
+        self._queue.put(_Waiting(readings, events, checkpoint, reduced, done))
+        if self._closed:
+            self._refuse_rest()
+        return done
+
+    def _leave(self, weight: int) -> None:
+        self._under_way -= weight
+        self._room.set()
 
     def stop(self) -> None:
         """Write what waits, then end the thread."""
@@ -212,6 +236,15 @@ class EdgeWriter:
             self._write(self._gather(first))
         if not self._reduced.empty() and not self._stopping.is_set():
             self._write([])
+        self._closed = True
+        self._refuse_rest()
+
+    def _refuse_rest(self) -> None:
+        """Tell those who came after the end."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (waiting := self._queue.get_nowait()) is not None:
+                    _settle([waiting], RetryLater("the gateway is stopping"))
 
     def _next(self, timeout: float | None = None) -> _Waiting | None:
         """Return what comes next, None at the end. Raises queue.Empty when nothing comes in time."""
@@ -240,6 +273,10 @@ class EdgeWriter:
         return group
 
     def _write(self, group: list[_Waiting]) -> None:
+        if self._given_up is not None:  # readings before these were refused: a checkpoint must not pass over them
+            self._alarms_alone(group)
+            _settle(group, RetryLater(self._given_up))
+            return
         while not self._reduced.empty():
             self._counted.append(self._reduced.get())
         for attempt in itertools.count():
@@ -257,7 +294,8 @@ class EdgeWriter:
                     self._bounds.run_short(error)
                     self._alarms_alone(group)
                 if self._pause(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)]):
-                    _settle(group, RetryLater(str(error)))
+                    self._given_up = str(error)
+                    _settle(group, RetryLater(self._given_up))
                     return
             else:
                 if self.error is not None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from trunkline.gateway.copies import size_of
 from trunkline.ledger.status import EdgeCount, GatewayStatus, decode_status, encode_status
@@ -18,6 +19,8 @@ log = structlog.get_logger("trunkline.gateway")
 PERIOD_SECONDS: Final = 2.0
 #: Every so many reports all counts are told, not only the changed ones.
 _FULL_EVERY: Final = 150
+#: Counts in one record: 2 MB of the 8 that a record may have.
+_COUNTS: Final = 20_000
 
 
 class Reporter:
@@ -49,6 +52,8 @@ class Reporter:
         self._period = self._pause = period
         self._pace = pace
         self._told: dict[tuple[str, str, int], EdgeCount] = {}
+        self._counted: list[EdgeCount] | None = None
+        self._complete_us = 1
         self._reports = 0
         self._read_to: int | None = None
         self._started = times.now()
@@ -91,23 +96,21 @@ class Reporter:
         self._reports += 1
         if self._reports % _FULL_EVERY == 0:
             self._told.clear()
-        cells = {(cell.source, cell.category, cell.hour): cell for cell in status.counts}
-        changed = [cell for key, cell in cells.items() if self._told.get(key) != cell]
-        brief = GatewayStatus(
-            gateway=status.gateway,
-            origin=status.origin,
-            at_us=status.at_us,
-            version=status.version,
-            sources=status.sources,
-            buffer=status.buffer,
-            link=status.link,
-            counts=changed,
-        )
-        record = Record(encode_status(brief), key=status.gateway.encode())
-        self._site.append(self._topic, [record])
-        self._pause = max(self._period, self._pace(size_of(record)))
-        self._told = cells
+        cells = self._told
+        if status.counts is not self._counted or not cells:
+            cells = {(cell.source, cell.category, cell.hour): cell for cell in status.counts}
+        changed = [] if cells is self._told else [cell for key, cell in cells.items() if self._told.get(key) != cell]
+        records = [Record(encode_status(one), key=status.gateway.encode()) for one in self._parts(status, changed)]
+        self._site.append(self._topic, records)
+        self._pause = max(self._period, self._pace(sum(map(size_of, records))))
+        self._told, self._counted, self._complete_us = cells, status.counts, status.counted_us
         self._listen(self._site)
+
+    def _parts(self, status: GatewayStatus, changed: list[EdgeCount]) -> list[GatewayStatus]:
+        """Return the reports that tell these counts. The last says up to when they are complete: whoever has read it has read all."""
+        parts = [changed[start : start + _COUNTS] for start in range(0, len(changed), _COUNTS)] or [[]]
+        complete = [self._complete_us] * (len(parts) - 1) + [status.counted_us]
+        return [replace(status, counts=part, counted_us=until) for part, until in zip(parts, complete, strict=True)]
 
     def _look_for_impostor(self, site: Log, own: GatewayStatus) -> None:
         at = TopicPartition(self._topic, 0)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,9 @@ from trunkline.gateway.admin import AdminServer, StatusCollector
 from trunkline.gateway.buffer import BufferKeeper
 from trunkline.gateway.clockwatch import LOOK_SECONDS, ClockWatch
 from trunkline.gateway.confirmed import Confirmed
+from trunkline.gateway.counts import EdgeCounts
 from trunkline.gateway.damage import DamageWatch
-from trunkline.gateway.edge import EdgeWriter, edge_counts
+from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.forecast import buffer_problems
 from trunkline.gateway.forwarder import Forwarder
 from trunkline.gateway.isolation.proxy import IsolatedSource
@@ -28,6 +30,7 @@ from trunkline.gateway.pacing import Pace
 from trunkline.gateway.reporter import Reporter
 from trunkline.gateway.room import Room
 from trunkline.gateway.runner import SourceRunner
+from trunkline.gateway.turns import Turns
 from trunkline.gateway.unmade import Unmade
 from trunkline.ledger.status import GatewayStatus, LinkStatus
 from trunkline.log.codec.forms import forms_of
@@ -42,8 +45,6 @@ from trunkline.sources.port import Source, SourceContext, plugin
 log = structlog.get_logger("trunkline.gateway")
 
 _TEND_SECONDS: Final = 5.0
-#: Sources start this far apart, so that a gateway of two hundred does not storm its network.
-_STAGGER_SECONDS: Final = 0.02
 _DRAIN_SECONDS: Final = 10.0
 
 
@@ -79,12 +80,12 @@ class Gateway:
         site, site_of_reporter = (open_site or partial(open_site_log, log_config, data_dir, secrets, uplink=one) for one in self._uplinks)
         pace = Pace(config.link, lambda: sum(one.sent_bytes for one in self._uplinks))
 
+        self._counts = EdgeCounts(self._journal.tallies)
         self.damage = DamageWatch(self._journal)
         forms = forms_of(log_config.form, {config.id: sources})
         self.forwarder = Forwarder(self._journal, site, layout, forms=forms, pace=pace, uplink=self._uplinks[0])
         self.room = Room(self._journal, layout, config.buffer)
         self.writer = EdgeWriter(self._journal, layout, config.buffer, wrote=self.forwarder.wake, room=self.room)
-        self.clock = ClockWatch(times.now, lambda: self.writer.next_position)
         confirmed = Confirmed(self._journal, layout)
         self.keeper = BufferKeeper(self._journal, self.forwarder, layout, config.buffer, confirmed, self.room)
         self.reporter = Reporter(site_of_reporter, layout, self.status, confirmed.learn, pace=pace.reported)
@@ -92,6 +93,7 @@ class Gateway:
         self.runners: list[SourceRunner] = []
         self.isolated: list[IsolatedSource] = []
         starting = asyncio.Semaphore(os.cpu_count() or 1)
+        turns = Turns(config.id)
         for section in sources:
             if section.enabled:
                 directory = data_dir / "edge" / config.id / "sources" / section.id
@@ -102,7 +104,9 @@ class Gateway:
                     source: Source = self.isolated[-1]
                 else:
                     source = (make or _made)(section, context)
-                self.runners.append(SourceRunner(section, source, self.writer, layout))
+                self.runners.append(SourceRunner(section, source, self.writer, layout, turn=turns.turn))
+        # last: the seconds in which tens of thousands of tags were made ready are no standstill
+        self.clock = ClockWatch(times.now, lambda: self.writer.next_position)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, then stop sources, write what waits, forward for a while, and report once more."""
@@ -114,9 +118,7 @@ class Gateway:
         chores = {"buffer": self._tend(), "damage": self._watch_damage(), "clock": self._watch_clock()}
         tasks = [asyncio.create_task(chore, name=name) for name, chore in chores.items()]
         try:
-            for runner in self.runners:
-                tasks.append(asyncio.create_task(runner.run(), name=f"source:{runner.id}"))
-                await asyncio.sleep(_STAGGER_SECONDS)
+            tasks += [asyncio.create_task(runner.run(), name=f"source:{runner.id}") for runner in self.runners]
             await stop.wait()
         finally:
             for task in reversed(tasks):
@@ -177,6 +179,7 @@ class Gateway:
             self.forwarder.wake.set()
             self.forwarder.pause(0.05)
         self.forwarder.stop()
+        self._counts.expire()
         self.reporter.stop()
         with contextlib.suppress(OSError):
             self.admin.stop()
@@ -184,7 +187,8 @@ class Gateway:
         log.info("gateway has stopped", gateway=self._config.id)
 
     def status(self) -> GatewayStatus:
-        """Return the present status with all counts."""
+        """Return the present status with all counts, or the last ones where counting anew would cost too much."""
+        counts, counted_us = self._counts.lately()
         return GatewayStatus(
             gateway=self._config.id,
             origin=self._journal.id,
@@ -193,7 +197,8 @@ class Gateway:
             sources=[runner.status() for runner in self.runners],
             buffer=self.keeper.status(),
             link=self._link(),
-            counts=edge_counts(self._journal.tallies()),
+            counts=counts,
+            counted_us=counted_us,
         )
 
     def _link(self) -> LinkStatus:
@@ -220,11 +225,14 @@ class Gateway:
     def health(self) -> dict[str, Any]:
         """Return the /health document: healthy, degraded (something is away, nothing is lost) or unhealthy (nothing can be stored)."""
         status = self.status()
-        away = [source.id for source in status.sources if source.state != "connected"]
+        states = Counter(source.state for source in status.sources)
+        away = [source.id for source in status.sources if source.state not in {"connected", "waiting"}]
         failed = sum(
             one.failed for topic in self.forwarder.topics for lane in self.forwarder.lanes_of(topic).values() for one in lane.poison
         )
         problems = [f"source {name} is away" for name in away]
+        if states["waiting"]:
+            problems.append(f"{states['waiting']} of {len(status.sources)} sources wait for their turn to connect: the gateway is starting")
         if status.link.state != "up":
             problems.append("the site log is away; readings wait at the edge")
         problems += buffer_problems(status.buffer, status.at_us)
@@ -246,6 +254,7 @@ class Gateway:
             "problems": problems,
             "last_reading_at": times.to_iso(last) if last else None,
             "readings_per_sec": round(sum(source.readings_per_s for source in status.sources), 1),
+            "sources": {"connected": states["connected"], "waiting": states["waiting"], "of": len(status.sources)},
             "errors_last_minute": sum(runner.errors_last_minute() for runner in self.runners),
             "waiting_records": status.buffer.waiting,
             "waiting_failed": failed,

@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import msgspec
@@ -16,6 +17,7 @@ from trunkline.gateway.conditioning import Conditioned, Conditioner
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.isolation.proxy import IsolatedSource
 from trunkline.gateway.skew import SkewWatch
+from trunkline.gateway.underway import UnderWay
 from trunkline.ledger.status import SourceStatus
 from trunkline.log.codec.writer import Rows, TagSlot
 from trunkline.log.topics import Layout
@@ -50,6 +52,7 @@ class SourceRunner:
         clock: present time in µs UTC: what is told is stamped by it.
         steady: µs of a clock that never steps: silence, rates and counts of a time are measured by it.
         seed: of the jitter of pauses.
+        turn: held while it connects for the first time; see `trunkline.gateway.turns`.
     """
 
     def __init__(
@@ -62,11 +65,13 @@ class SourceRunner:
         clock: Callable[[], int] = times.now,
         steady: Callable[[], int] = uptime,
         seed: int = 0,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self._config = config
         self._source = source
         self._writer = writer
         self._clock, self._steady = clock, steady
+        self._turn = turn
         self._jitter = random.Random(f"{seed}/{config.id}")  # noqa: S311 - spreads retries, no secret
         slots = [(tag, TagSlot(tag.path, config.id, tag.value_kind, layout.lane_of(tag.path, tag.measurement))) for tag in config.tags]
         self.conditioner = Conditioner(slots, config.stale_after, config.lost_after, steady())
@@ -99,10 +104,13 @@ class SourceRunner:
 
     async def _keep_connected(self) -> None:
         failures = 0
+        turn = self._turn
+        self._enter("waiting")
         while True:
-            self._enter("connecting")
             try:
-                await self._source.connect()
+                async with turn():
+                    self._enter("connecting")
+                    await self._source.connect()
                 self._enter("connected")
                 await self._announce("SOURCE_UP", f"source {self.id} is connected")
                 failures = 0
@@ -121,37 +129,30 @@ class SourceRunner:
                 await self._close()
             _end_if_cancelled()
             self._enter("backing_off")
+            turn = nullcontext
             failures += 1
             await asyncio.sleep(self._pause(failures))
 
     async def _read_forever(self) -> None:
-        """Read on while the batch before is made durable: never more than one, so order and memory are kept."""
-        storing: asyncio.Task[None] | None = None
+        """Read on while what was read before becomes durable: in order, and never more than the writer allows, so memory is kept."""
+        under_way = UnderWay(self.id, self._writer.ahead)
         try:
             while True:
                 batch = await self._source.read()
-                if storing is not None:
-                    try:
-                        await storing
-                    except RetryLater as error:
-                        await batch.nack(str(error))
-                        raise
-                storing = asyncio.create_task(self._store(batch), name=f"store:{self.id}")
+                try:
+                    await under_way.room()
+                    durable = await self._take(batch)
+                except RetryLater as error:
+                    await batch.nack(str(error))
+                    raise
+                under_way.add(batch, durable)
+                await asyncio.sleep(0)  # a source that always has data must not keep the others from theirs
                 _end_if_cancelled()
         finally:
-            if storing is not None:
-                await _settled(storing)
+            await under_way.settle()
 
-    async def _store(self, batch: ReadBatch) -> None:
-        """Make a batch durable, then let the device forget it."""
-        try:
-            await self._take(batch)
-        except RetryLater as error:
-            await batch.nack(str(error))
-            raise
-        await batch.ack()
-
-    async def _take(self, batch: ReadBatch) -> None:
+    async def _take(self, batch: ReadBatch) -> "asyncio.Future[None]":
+        """Hand a batch to the writer; return what is done when it is durable."""
         now, steady = self._clock(), self._steady()
         readings = batch.readings
         if isinstance(readings, Scan):
@@ -172,7 +173,7 @@ class SourceRunner:
         reduction = self.conditioner.reduction()
         reduced = None if reduction is None else (self.id, reduction)
         checkpoint = None if batch.checkpoint is None else (self.id, batch.checkpoint)
-        await self._writer.submit(out, events, checkpoint=checkpoint, reduced=reduced)
+        return await self._writer.enter(out, events, checkpoint=checkpoint, reduced=reduced)
 
     async def _watch_silence(self) -> None:
         while True:
@@ -258,10 +259,3 @@ def _end_if_cancelled() -> None:
 def _sourced(event: Event, source: str, now: int) -> Event:
     """Return the event with its source, and the gateway's time where the plugin gave none."""
     return msgspec.structs.replace(event, source=event.source or source, gateway_time=event.gateway_time or now)
-
-
-async def _settled(storing: "asyncio.Task[None]") -> None:
-    """Give a batch under way the time to become durable, whatever ends the reading. Its own failure has been told to the device."""
-    with contextlib.suppress(RetryLater, TimeoutError):
-        async with asyncio.timeout(_CLOSE_TIMEOUT):
-            await storing

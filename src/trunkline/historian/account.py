@@ -54,7 +54,8 @@ def _told_until(log: Log, layout: Layout, positions: Positions) -> int:
     told: dict[bytes | None, int] = {}
     for record in log.read(at, max(log.bounds(at.topic)[at][0], end - _STATUS_RECORDS), _STATUS_RECORDS):
         if record.offset < end:
-            told[record.key] = decode_status(record.value).at_us  # taken before the counts
+            one = decode_status(record.value)
+            told[record.key] = one.counted_us or one.at_us  # taken before the counts
     return min(told.values(), default=0)
 
 

@@ -47,7 +47,8 @@ class SourceStatus(msgspec.Struct, frozen=True):
     """State of one source.
 
     Attributes:
-        state: connecting, connected, backing_off, misconfigured or stopped.
+        state: waiting (for its turn to connect, while the gateway starts), connecting, connected, backing_off, misconfigured or
+            stopped.
         clock_skew_us: how far the device's clock is behind the gateway's; negative when it is ahead (W-109).
         process: of an isolated source, while it runs.
         reduced_total: readings that deadbands kept back since the gateway started.
@@ -142,6 +143,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
         at_us: when the report was made.
         version: of the software.
         counts: every row that changed since the last report, and all of them once in a while and after a start.
+        counted_us: time up to which the counts told so far are complete; 0 in reports of earlier releases, where it is `at_us`.
     """
 
     gateway: str
@@ -152,6 +154,7 @@ class GatewayStatus(msgspec.Struct, frozen=True):
     buffer: BufferStatus
     link: LinkStatus
     counts: list[EdgeCount]
+    counted_us: int = 0
 
 
 _encoder = msgspec.json.Encoder()

@@ -45,6 +45,7 @@ class ReadBatch:
         alive: the device was heard and tags without a reading here are unchanged: their last values hold. Sources that report changes
             only (OPC UA subscriptions) set it, at most once a second, so that a quiet tag is not taken for a silent device.
         ack: the gateway calls it once after everything above is durable in the edge journal: now the device or broker may forget it.
+            The gateway reads on meanwhile; several batches may be under way, and are acknowledged in the order in which they were read.
         nack: the gateway calls it instead, with a reason, if it cannot be stored; the device or broker should offer it again.
         late: the readings lay in a file or a database before they were read: their age says nothing of the device's clock.
         checkpoint: where the source stands after this batch, in words of its own; for sources that can go back to any place of what

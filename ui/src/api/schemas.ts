@@ -291,7 +291,7 @@ export interface components {
             since_us: number;
             stale_tags: number;
             /** @enum {string} */
-            state: "connecting" | "connected" | "backing_off" | "misconfigured" | "stopped";
+            state: "waiting" | "connecting" | "connected" | "backing_off" | "misconfigured" | "stopped";
             tags: number;
             type: string;
         };

@@ -5,11 +5,11 @@ type State = SourceState | RoleState | 'up' | 'down';
 
 /** How bad a state is; undefined is normal, which has no colour. */
 const LEVELS: Record<State, PriorityLevel | undefined> = {
-  connected: undefined, connecting: 'medium', backing_off: 'high', misconfigured: 'high', stopped: 'medium',
+  connected: undefined, waiting: 'medium', connecting: 'medium', backing_off: 'high', misconfigured: 'high', stopped: 'medium',
   running: undefined, starting: 'medium', failing: 'high', up: undefined, down: 'high',
 };
 
-const WORDS: Partial<Record<State, string>> = { backing_off: 'waiting to retry', misconfigured: 'wrongly configured' };
+const WORDS: Partial<Record<State, string>> = { waiting: 'waits for its turn', backing_off: 'waiting to retry', misconfigured: 'wrongly configured' };
 
 export function levelOfState(state: State): PriorityLevel | undefined {
   return LEVELS[state];

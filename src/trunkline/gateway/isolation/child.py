@@ -60,7 +60,7 @@ log = structlog.get_logger("trunkline.source")
 
 BEAT_SECONDS: Final = 1.0
 #: Batches that may wait for their verdict; of one given up without a word, the device was told nothing, so it keeps it.
-_BATCHES: Final = 64
+_BATCHES: Final = 1_000
 _PR_SET_PDEATHSIG: Final = 1
 _CLOSE_SECONDS: Final = 5.0
 

@@ -6,6 +6,7 @@ protocol, and often numbered from 1 in manuals.
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 LAST_ADDRESS = 65_535
@@ -66,6 +67,7 @@ def table_of(text: str) -> Table:
     raise ValueError(f"unknown address {text!r}: use {_SPELLINGS}")
 
 
+@lru_cache(maxsize=4096)  # a tag's address is asked for again and again, and devices of one make have the same
 def parse_address(text: str, base: int = 0) -> Address:
     """Return the place that an address names.
 
@@ -150,6 +152,7 @@ _BIT = re.compile(r"bit\(([0-9]{1,2})\)")
 _BITS = re.compile(r"bits\(([0-9]{1,2}), ?([0-9]{1,2})\)")
 
 
+@lru_cache(maxsize=256)
 def parse_format(text: str) -> Format:
     """Return the format that a text names.
 

@@ -1,6 +1,5 @@
 """A tag that lives in Modbus registers: its address, what its bits mean, and what only one answer fits."""
 
-from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -89,7 +88,7 @@ class RegisterTag(TagConfig):
                 mend = f"; for the bit pattern 0x{int(mark):X} write {int(mark) - 2 * (high + 1)}" if high < mark <= 2 * high + 1 else ""
                 raise ValueError(f"invalid value {mark} can never come: {self.format} holds {low} to {high}{mend}")
 
-    @cached_property
+    @property
     def layout(self) -> Format:
         """The parsed format. Raises ValueError."""
         return parse_format(self.format)

@@ -20,19 +20,25 @@ def values(tag: SimulatedTagConfig, seed: int, interval: float) -> Iterator[Valu
         seed: with the tag's path it decides every chance, whatever other tags there are.
         interval: seconds from one step to the next.
     """
-    chance = random.Random(f"{seed}/{tag.path}")  # noqa: S311 - repeatable on purpose, nothing secret
+    shaped = _shape(tag, seed, interval)
+    return _with_faults(shaped, tag, seed) if tag.bad else shaped
+
+
+# A stream of chances takes 2.5 kB, so only those have one that use it.
+def _with_faults(shaped: Iterator[Value], tag: SimulatedTagConfig, seed: int) -> Iterator[Value]:
     faults = random.Random(f"{seed}/{tag.path}/faults")  # noqa: S311 - a stream of its own: faults do not shift the signal
-    for value in _shape(tag, chance, interval):
+    for value in shaped:
         yield None if faults.random() < tag.bad else value
 
 
-def _shape(tag: SimulatedTagConfig, chance: random.Random, interval: float) -> Iterator[Value]:
+def _shape(tag: SimulatedTagConfig, seed: int, interval: float) -> Iterator[Value]:
     match tag.signal:
         case Sine() as sine:
             return (sine.mean + sine.amplitude * math.sin(math.tau * step * interval / sine.period) for step in count())
         case Ramp() as ramp:
             return (ramp.low + (ramp.high - ramp.low) * ((step * interval / ramp.period) % 1.0) for step in count())
         case Walk() as walk:
+            chance = random.Random(f"{seed}/{tag.path}")  # noqa: S311 - repeatable on purpose, nothing secret
             return _walk(walk, tag.min, tag.max, chance)
         case Square() as square:
             return _square(square, tag.kind, interval)

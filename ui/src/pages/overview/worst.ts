@@ -5,7 +5,7 @@ export interface WorstSource extends SourceStatus {
   gateway: string;
 }
 
-const RANK: Record<SourceStatus['state'], number> = { misconfigured: 0, backing_off: 1, stopped: 2, connecting: 3, connected: 4 };
+const RANK: Record<SourceStatus['state'], number> = { misconfigured: 0, backing_off: 1, stopped: 2, connecting: 3, waiting: 4, connected: 5 };
 
 /** Sources that are not connected or have stale tags, the worst first. */
 export function worstSources(gateways: readonly GatewayStatus[]): WorstSource[] {
