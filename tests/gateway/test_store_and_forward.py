@@ -25,7 +25,7 @@ from trunkline.log.opening import open_site_log
 from trunkline.log.port import Log, Positions, Record, StoredRecord, TopicPartition
 from trunkline.log.topics import Layout
 from trunkline.model import times
-from trunkline.model.errors import Rejected, RetryLater
+from trunkline.model.errors import DiskFull, Rejected, RetryLater
 from trunkline.model.events import Alarm, AlarmSeverity, Event
 from trunkline.model.identity import uuid7
 from trunkline.model.reading import Category, Kind, Reading
@@ -379,6 +379,32 @@ async def test_making_room_takes_confirmed_copies_first_and_tells_of_unconfirmed
     (cell,) = [cell for cell in edge_counts(edge.tallies()) if cell.category == "telemetry"]
     assert (cell.read, cell.forwarded, cell.dropped) == (60_000, 60_000, 0)
     assert len(values(site, layout)) == 60_000
+
+
+async def test_what_could_not_be_given_up_still_waits(
+    edge: Journal, open_site: Callable[[], Log], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W-103, PD-10: on a full disk even deleting may fail. What was not deleted is no copy that goes without a word at the next look.
+
+    The disk is full by a patch: when a real one refuses one transaction and takes the next cannot be arranged.
+    """
+    await fill(edge, layout, *(readings(start, 60) for start in range(0, 60_000, 60)))
+    forwarder = Forwarder(edge, open_site, layout)
+    size = BufferKeeper(edge, forwarder, layout, BufferConfig(), Confirmed(edge, layout)).size()
+    keeper = BufferKeeper(edge, forwarder, layout, BufferConfig(max_bytes=size // 2, reserved_bytes=1), Confirmed(edge, layout))
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFull("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(edge, "delete_before", full)
+        with pytest.raises(DiskFull):
+            keeper.tend(times.now())
+    keeper.tend(times.now())
+    notices = [decode_event(record.value) for record in stored(edge, layout.overflow)]
+    assert {notice.type for notice in notices} == {"BUFFER_OVERFLOW"}
+    (cell,) = edge_counts(edge.tallies())
+    assert cell.dropped == 60_000 - len(values(edge, layout)) > 0
 
 
 async def test_what_was_forwarded_is_not_counted_as_given_up(

@@ -45,10 +45,10 @@ class BadLink(Offline):
         write_weather(self.folder.path, self._weather)
         return super().rehearse()
 
-    def drain(self) -> None:
+    def catch_up(self) -> None:
         """See `Offline`; what is on the way when the weather turns fair comes as well."""
         began = time.monotonic()
-        super().drain()
+        super().catch_up()
         self.until(lambda: read_tolls(self.folder.path).calls >= _LEAST_CALLS, _LONGER_SECONDS)
         self._bad_seconds = time.monotonic() - began - CUT_SECONDS * _CUTS
         self.tell("the weather turns fair")

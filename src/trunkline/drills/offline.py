@@ -4,15 +4,15 @@ While the site is away the edge journals what its devices show, as quickly as it
 that the seed picks. Then the link comes up and live readings begin; at 30 % and 70 % of the backlog the link is cut again.
 """
 
-import time
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from trunkline.config.loading import Site
 from trunkline.drills.outcome import Figure, Outcome, Own
 from trunkline.drills.plan import Folder
-from trunkline.drills.rehearsal import LOOK_SECONDS, PATIENCE, Rehearsal, Tell
+from trunkline.drills.rehearsal import Rehearsal, Tell
 from trunkline.drills.stage import Edge
+from trunkline.drills.watch import Sample
 from trunkline.log.port import Log
 
 #: Parts of the backlog at which the link is cut again, and for how long.
@@ -44,7 +44,7 @@ class Offline(Rehearsal):
         self.edge.start()
         self.feed(self._kills_offline)
         with self.site_behind() as log:
-            self.drain()
+            self.catch_up()
             self.live(log)
             self.shrink()
             return self.judge(log)
@@ -54,28 +54,24 @@ class Offline(Rehearsal):
         del log
         self.wait(_AFTERWARDS)
 
-    def drain(self) -> None:
-        """Let the link return, cut it again on the way, until only live readings are on the way, or what waits grows no less."""
+    def catch_up(self) -> None:
+        """Let the link return, cut it again on the way, until only live readings are on the way."""
         self.tell("the link is up: live readings beside the backlog")
         self.connect()
-        last = self.look()
-        cuts = [last.gone + round(part * (self.history - last.gone)) for part in self._cuts]
-        due = self.places(self._later, last.gone, self.history)
-        least, changed = last.waiting, time.monotonic()
-        while not self.drained(last) and time.monotonic() - changed < PATIENCE:
-            self.tend()
-            time.sleep(LOOK_SECONDS)
-            now = self.look()
-            self.course.moved(last, now)
-            last = now
-            if now.waiting < least:
-                least, changed = now.waiting, time.monotonic()
+        gone = self.look().gone
+        cuts = [gone + round(part * (self.history - gone)) for part in self._cuts]
+        due = self.places(self._later, gone, self.history)
+
+        def harm(now: Sample) -> Sample:
             if cuts and now.gone >= cuts[0]:
                 cuts.pop(0)
-                last = self.cut(CUT_SECONDS)
-            elif due and now.gone >= due[0]:
+                return self.cut(CUT_SECONDS)
+            if due and now.gone >= due[0]:
                 due.pop(0)
                 self.kill()
+            return now
+
+        self.drain(harm)
 
 
 class PowerCut(Offline):

@@ -177,15 +177,21 @@ class Rehearsal(ABC):
         self.mark("link")
         self.folder.connect()
 
-    def drain(self) -> None:
-        """Wait until only live readings are on the way."""
+    def drain(self, harm: Callable[[Sample], Sample] = lambda now: now) -> None:
+        """Wait until only live readings are on the way, or what waits grows no less: then it is judged.
+
+        `harm` is called with every look, and returns the newest.
+        """
         last = self.look()
-        while not self.drained(last):
+        least, changed = last.waiting, time.monotonic()
+        while not self.drained(last) and time.monotonic() - changed < PATIENCE:
             self.tend()
             time.sleep(LOOK_SECONDS)
             now = self.look()
             self.course.moved(last, now)
-            last = now
+            if now.waiting < least:
+                least, changed = now.waiting, time.monotonic()
+            last = harm(now)
 
     def cut(self, seconds: float) -> Sample:
         """Cut the link for a while; return a look at the end of it."""

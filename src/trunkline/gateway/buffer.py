@@ -256,10 +256,11 @@ class BufferKeeper:
             at = TopicPartition(topic, records[0].partition)
             end = records[-1].offset + 1
             tallies = count(records, DROPPED, category) if category is not None else {}
-            self._forwarder.outbox.lane(at).give_up(end)
             notice = self._overflow_notice(at, records, now)
-            # lanes that still point into the deleted range find nothing there, so they need not be in the same transaction
             self._journal.delete_before(at, end, tallies=tallies, with_appends={self._layout.overflow: [notice]})
+            # only now: if that fails, for the disk is full, they still wait, and are no copies that could go without a word. Lanes that
+            # still point into the deleted range find nothing there, so they need not be in the same transaction
+            self._forwarder.outbox.lane(at).give_up(end)
             self._journal.append_many({}, meta=self._forwarder.outbox.meta())
         self.dropped_records += len(records)
         log.error(
