@@ -8,7 +8,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trunkline.log.codec.events import encode_event
@@ -101,6 +101,8 @@ def test_an_empty_record_tells_what_it_stands_for() -> None:
     assert unpack(stored(b"", (HEADER, b"damaged"))).problem
 
 
+@example(b"\x94\xa1\x80", frame(1))  # a header whose text is no UTF-8
+@example(b'"\x80": 1}', b"{")
 @given(st.binary(max_size=200), st.sampled_from([b"", frame(1), frame(2), frame(3), frame(4), b"{"]))
 def test_never_raises(value: bytes, start: bytes) -> None:
     """People look at what is broken."""

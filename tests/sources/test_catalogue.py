@@ -209,11 +209,11 @@ def test_show_prints_options_and_example(name: str) -> None:
 
 def test_show_renews_the_table_of_a_page(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
-    page.write_text(f"# Mine\n\n{BEGIN}\nold\n{END}\nThe end.\n")
+    page.write_text(f"# Mine\n\n{BEGIN}\nwhat was there before\n{END}\nThe end.\n")
     assert trunkline("sources", "show", "simulated", "--into", page).code == 0
     text = page.read_text()
     assert text.startswith(f"# Mine\n\n{BEGIN}\n\n| option | value |")
-    assert "old" not in text
+    assert "what was there before" not in text
     assert text.endswith(f"{END}\nThe end.\n")
     page.write_text("# Mine\n")
     said: Any = trunkline("sources", "show", "simulated", "--into", page)

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 #: Written by the supervisor (`trunkline.supervisor.status`).
 SUPERVISOR_FILE: Final = Path("run") / "supervisor.json"
-_PRIVATE: Final = ("origin", "version", "counts")
+_PRIVATE: Final = ("origin", "version", "counts", "counted_us")
 
 
 class _Roles(msgspec.Struct):
@@ -56,7 +56,7 @@ class Board:
             return msgspec.json.decode(self._file.read_bytes(), type=_Roles).roles
         except FileNotFoundError:
             return []
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             _log.warning("the supervisor's state cannot be read: %s", error)
             return []
 

@@ -59,7 +59,7 @@ def known_shape(directory: Path) -> Shape | None:
         return msgspec.json.decode(file.read_bytes(), type=Shape)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{file} is damaged ({error}): remove {directory} to begin anew; its data goes with it") from error
 
 

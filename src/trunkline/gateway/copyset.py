@@ -145,7 +145,7 @@ def read_manifest(folder: Path) -> Manifest:
     del plain["format"]
     try:
         return msgspec.convert(plain, Manifest)
-    except msgspec.ValidationError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptData(f"{path}: {error}: copy out again") from error
 
 

@@ -134,7 +134,7 @@ class Broker:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
             process.kill()
-        except (FileNotFoundError, msgspec.MsgspecError, psutil.NoSuchProcess):
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, psutil.NoSuchProcess):
             return
 
     def _write_config(self) -> Path:

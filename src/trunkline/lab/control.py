@@ -113,7 +113,7 @@ class ControlServer:
     async def _answer(self, line: bytes) -> Answer:
         try:
             request = msgspec.json.decode(line, type=Request)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             return Answer(ok=False, error=f"not a request: {error}")
         if not hmac.compare_digest(request.token.encode(), self.token.encode()):
             return Answer(ok=False, error="wrong token")
@@ -140,7 +140,7 @@ def read_endpoints(directory: Path) -> Endpoints:
     """
     try:
         return msgspec.json.decode((directory / INFO_FILE).read_bytes(), type=Endpoints)
-    except (FileNotFoundError, msgspec.MsgspecError) as error:
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Misconfigured(f"no plant runs in {directory}: start one with 'trunkline lab plant', or name its --directory") from error
 
 

@@ -48,7 +48,7 @@ class Reservation:
             self.first = msgspec.json.decode(path.read_bytes(), type=Numbers)
         except FileNotFoundError:
             self.first = Numbers()
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise CorruptData(f"{path}: {error}; delete the file to start the plant's counters anew") from error
         self._cycles = int(cycles_per_second * AHEAD_SECONDS) + 1
         self._messages = messages_per_cycle

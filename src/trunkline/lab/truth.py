@@ -213,7 +213,7 @@ def read_truth(path: Path) -> Iterator[TruthRecord]:
                 return  # torn by a kill, or still being written
             try:
                 record = _DECODER.decode(line)
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 if torn:
                     raise CorruptData(f"{path}: line {torn} is no record of ground truth: {error}") from error
                 torn = number

@@ -50,5 +50,5 @@ def decode_confirmation(value: bytes) -> Confirmation:
     """Return the confirmation. Raises CorruptData."""
     try:
         return _decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptData(f"confirmation cannot be read: {error}") from error

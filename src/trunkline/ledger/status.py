@@ -170,5 +170,5 @@ def decode_status(value: bytes) -> GatewayStatus:
     """Return the report. Raises CorruptData."""
     try:
         return _decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptData(f"gateway status cannot be read: {error}") from error

@@ -55,7 +55,7 @@ def unpack(record: StoredRecord) -> Unpacked:
     form = form_of(record)
     try:
         return Unpacked(form, _content(form, record))
-    except (CorruptData, msgspec.DecodeError) as error:
+    except (CorruptData, msgspec.DecodeError, UnicodeDecodeError) as error:
         return Unpacked(form, _plain(record.value).content, str(error))
 
 

@@ -51,5 +51,5 @@ def decode_dead_letter(record: StoredRecord) -> DeadLetter:
     """Return the letter of a stored record. Raises CorruptData."""
     try:
         return _decoder.decode(record.value)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptData(f"dead letter {record.topic}/{record.partition}@{record.offset} cannot be read: {error}") from error

@@ -58,7 +58,7 @@ def body_of(raw: bytes) -> Submitted:
     """Return the schema that a client sent. Raises Refused."""
     try:
         body = _decoder.decode(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(errors.INVALID_SCHEMA, f'Send {{"schema": TEXT}}: {error}') from None
     if body.schema_type not in {None, "AVRO"}:
         raise Refused(errors.INVALID_SCHEMA, f"Invalid schema type {body.schema_type}: this registry keeps AVRO")

@@ -98,12 +98,12 @@ def modes_of(registry: Registry) -> APIRouter:
 def _level_in(raw: bytes) -> str:
     try:
         return _level_decoder.decode(raw).compatibility
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(errors.INVALID_COMPATIBILITY, f'Send {{"compatibility": LEVEL}} and nothing else: {error}') from None
 
 
 def _mode_in(raw: bytes) -> str:
     try:
         return _mode_decoder.decode(raw).mode
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(errors.INVALID_MODE, f'Send {{"mode": MODE}} and nothing else: {error}') from None

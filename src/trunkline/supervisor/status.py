@@ -52,5 +52,5 @@ def read_status(directory: Path) -> SupervisorStatus | None:
         return msgspec.json.decode((directory / FILE).read_bytes(), type=SupervisorStatus)
     except FileNotFoundError:
         return None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{directory / FILE} cannot be read: {error}: remove it") from error

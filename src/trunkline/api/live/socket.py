@@ -71,7 +71,7 @@ class Connection:
         else:
             try:
                 ask = _decoder.decode(await asyncio.wait_for(self._receive(), AUTHENTICATION_SECONDS))
-            except (msgspec.DecodeError, msgspec.ValidationError):
+            except (msgspec.DecodeError, UnicodeDecodeError):
                 raise NotAuthenticated("the first message must carry a token") from None
             if ask.op != "auth" or not ask.token:
                 raise NotAuthenticated("the first message must carry a token")
@@ -102,7 +102,7 @@ class Connection:
             text = await self._receive()
             try:
                 self._act(client, _decoder.decode(text))
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 client.notice("error", _error("BAD_MESSAGE", f"the message cannot be understood: {error}"))
             except TooManyTags as error:
                 client.notice("error", _error("TOO_MANY_TAGS", str(error)))

@@ -195,7 +195,7 @@ def decode_call(body: bytes) -> Call:
     """Return a message to the process. Raises BadFrame."""
     try:
         call: Call = _calls.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadFrame(str(error)) from error
     return call
 
@@ -204,7 +204,7 @@ def decode_answer(body: bytes) -> Answer:
     """Return a message of the process. Raises BadFrame."""
     try:
         answer: Answer = _answers.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadFrame(str(error)) from error
     return answer
 

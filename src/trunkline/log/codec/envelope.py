@@ -137,7 +137,7 @@ def validate_envelope(raw: bytes) -> Envelope:
     """Return the message (P-18, P-20). Raises CorruptData with the reason; `validate` is for those who want a result instead."""
     try:
         envelope = _decoder.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptData(f"envelope: {error}") from None
     if (envelope.severity is None) == (envelope.category is Class.ALARM):
         has = (

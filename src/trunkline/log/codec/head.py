@@ -67,5 +67,5 @@ def decode_head(value: bytes) -> BlockHead:
     """Return the head. Raises CorruptData."""
     try:
         return _decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptData(f"block header cannot be read: {error}") from error

@@ -261,7 +261,7 @@ class RegistryClient:
             raise _refusal(status, answer)
         try:
             return msgspec.json.decode(answer, type=kind)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RetryLater(f"the schema registry {self._address} gives an answer that is none of a registry: {error}") from None
 
     def _tried(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
@@ -324,6 +324,6 @@ def _name(schema: Schema) -> str:
 def _refusal(status: int, answer: bytes) -> RegistryRefusal:
     try:
         failure = msgspec.json.decode(answer, type=_Failure)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return RegistryRefusal(status, f"HTTP {status}: {answer[:200].decode(errors='replace')}")
     return RegistryRefusal(failure.error_code, failure.message)

@@ -183,5 +183,5 @@ def _noted(notes: Path) -> tuple[str, ...]:
     """Return the filters noted at the last connection; none if there was no such note."""
     try:
         return msgspec.json.decode(notes.read_bytes(), type=tuple[str, ...])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return ()

@@ -113,7 +113,7 @@ class EventBook:
         text = self._checkpoint()
         try:
             self._handed = _codec.decode(text) if text else {}
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             _log.warning("the conditions of interest cannot be read (%s): the next refresh tells them anew", error)
             self._handed = {}
 

@@ -26,6 +26,6 @@ def says_offline(payload: bytes) -> bool:
     """Return whether a STATE message says that its host is away."""
     try:
         document = msgspec.json.decode(payload)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
     return isinstance(document, dict) and document.get("online") is False

@@ -69,7 +69,7 @@ class RowReader:
         if checkpoint is not None:
             try:
                 stored = msgspec.json.decode(checkpoint, type=Checkpoint)
-            except msgspec.MsgspecError:
+            except (msgspec.MsgspecError, UnicodeDecodeError):
                 raise SourceMisconfigured(
                     f"source {config.id} stored its place as another type of source: give the SQL source an id of its own"
                 ) from None

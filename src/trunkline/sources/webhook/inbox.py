@@ -68,7 +68,7 @@ class Inbox:
         self._closed = False
         try:
             self._keys = msgspec.json.decode(checkpoint, type=Keys).keys if checkpoint is not None else {}
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise SourceMisconfigured(
                 f"source {config.id} stored its place as another type of source: give the webhook source an id of its own"
             ) from None
