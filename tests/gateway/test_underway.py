@@ -6,19 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.gateway.edge_support import positions, readings
+from tests.gateway.edge_support import positions, readings, stored
 
 from trunkline.config.site import BufferConfig
 from trunkline.config.tags import SourceConfig, TagConfig
 from trunkline.gateway.edge import EdgeWriter
 from trunkline.gateway.runner import SourceRunner
 from trunkline.gateway.underway import MOST_BATCHES
+from trunkline.log.codec import columns as codec
 from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Positions
 from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.errors import RetryLater
-from trunkline.model.reading import Reading
+from trunkline.model.reading import Category, Reading
 from trunkline.sources.port import BrowseNode, CommandOutcome, ReadBatch, WriteCommand
 
 
@@ -176,3 +177,20 @@ async def test_what_comes_after_the_end_is_refused(edge: Journal, layout: Layout
         async with asyncio.timeout(60):
             await writer.submit(readings(3, 3))
     assert positions(edge, layout) == [0, 1, 2]
+
+
+async def test_an_event_names_the_place_of_what_comes_after_it(edge: Journal, layout: Layout, disk: Disk) -> None:
+    """D-15: 'from this place on the clock is right' holds although readings before it are still on their way to the disk."""
+    writer = EdgeWriter(edge, layout, BufferConfig(linger_ms=1), wrote=threading.Event())
+    writer.start()
+    disk.free.clear()
+    before = [await writer.enter(readings(0, 30)), await writer.enter(readings(30, 12))]
+    named = writer.next_position
+    after = await writer.enter(readings(42, 5))
+    disk.free.set()
+    await asyncio.gather(*before, after)
+    await asyncio.to_thread(writer.stop)
+    told = codec.decode(stored(edge, layout.topic(Category.TELEMETRY, "raw")))
+    assert named == 42
+    assert {position for position, value in zip(told.seq.tolist(), told.number.tolist(), strict=True) if value >= 42} == set(range(42, 47))
+    assert EdgeWriter(edge, layout, BufferConfig(), wrote=threading.Event()).next_position == 47

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from trunkline.model import quality as q
 from trunkline.model import times
-from trunkline.model.identity import uuid7
+from trunkline.model.identity import content_uuid, uuid7
 from trunkline.model.quality import Quality, Severity
 from trunkline.model.reading import Kind, Value, coerce
 from trunkline.model.tags import TagPath
@@ -155,6 +155,14 @@ def test_times_without_zone_or_sense_are_refused(text: str) -> None:
 
 def test_offsets_are_honoured() -> None:
     assert times.from_iso("2026-11-21T13:00:00+02:00") == times.from_iso("2026-11-21T11:00:00Z")
+
+
+def test_what_is_made_of_content_is_the_same_again() -> None:
+    """P-9, PD-24: a stored id must not change with a release."""
+    made = content_uuid(1_795_338_000_123_456, bytes(range(10)))
+    assert str(made) == "01a2027b-d6fb-7004-8203-040506070809"
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)
+    assert content_uuid(1_795_338_000_123_456, bytes(10)) != made
 
 
 def test_uuid7_is_increasing_and_valid() -> None:

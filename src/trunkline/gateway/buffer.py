@@ -42,7 +42,6 @@ log = structlog.get_logger("trunkline.gateway")
 LAST_BUFFER: Final = "edge.buffer"
 HIGH_MARK: Final = 0.90
 LOW_MARK: Final = 0.85
-#: Free pages left in the file when others are given back: what a busy hour uses again at once.
 _GIVE_BACK_SECONDS: Final = 1.0
 _CHUNK: Final = 20
 _COPIES: Final = 200

@@ -139,6 +139,7 @@ class EdgeWriter:
         self._closed = False
         stored = journal.meta(_META)
         self._sequence = msgspec.json.decode(stored, type=_Sequence) if stored else _Sequence()
+        self._entered = self._sequence.next
         self._thread = threading.Thread(target=self._run, name="edge-writer", daemon=True)
         self.error: str | None = None
         self.read_total = 0
@@ -150,8 +151,8 @@ class EdgeWriter:
 
     @property
     def next_position(self) -> int:
-        """Position that the next reading will get."""
-        return self._sequence.next
+        """Position that the next reading to enter will get: those under way have theirs, for they are written in this order."""
+        return self._entered
 
     def start(self) -> None:
         """Start the thread."""
@@ -203,6 +204,7 @@ class EdgeWriter:
                 self._room.clear()
                 await self._room.wait()
         self._under_way += weight
+        self._entered += len(readings)
         done.add_done_callback(lambda _: self._leave(weight))
         self._queue.put(_Waiting(readings, events, checkpoint, reduced, done))
         if self._closed:

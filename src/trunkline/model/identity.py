@@ -27,3 +27,17 @@ def uuid7() -> uuid.UUID:
                 _last_ms, _counter = _last_ms + 1, 0
         value = (_last_ms << 80) | (0x7 << 76) | (_counter << 64) | (0b10 << 62) | secrets.randbits(62)
     return uuid.UUID(int=value)
+
+
+def content_uuid(time_us: int, digest: bytes) -> uuid.UUID:
+    """Return what stands for the same thing whenever it is met again: a UUID in version 7's shape, of its time and content.
+
+    Args:
+        time_us: µs UTC; the UUID keeps its milliseconds.
+        digest: of the content; the first ten bytes count.
+    """
+    milliseconds = (time_us // 1000) & ((1 << 48) - 1)
+    content = int.from_bytes(digest[:10], "big")
+    return uuid.UUID(
+        int=(milliseconds << 80) | (0x7 << 76) | (((content >> 62) & 0xFFF) << 64) | (0b10 << 62) | (content & ((1 << 62) - 1))
+    )

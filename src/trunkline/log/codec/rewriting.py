@@ -22,11 +22,10 @@ from trunkline.log.codec.single import encode_singles
 from trunkline.log.codec.writer import ledger_hour
 from trunkline.log.port import Record, StoredRecord
 from trunkline.model.errors import CorruptData
+from trunkline.model.identity import content_uuid
 from trunkline.model.reading import Kind
 
 _NO_ID: Final = bytes(16)
-#: UUIDv7 (RFC 9562, section 5.7): 48 bits of ms, version, 12 bits, variant, 62 bits.
-_MS_BITS: Final = (1 << 48) - 1
 
 
 def telemetry(forms: Forms, blocks: Sequence[StoredRecord]) -> list[list[Record]]:
@@ -136,7 +135,4 @@ def _identities(columns: Columns, ids: list[bytes] | None) -> Iterable[UUID]:
         if ids is not None and ids[place] != _NO_ID:
             yield UUID(bytes=ids[place])
             continue
-        digest = hashlib.blake2b(f"{columns.heads[block].origin}|{seq}".encode(), digest_size=10).digest()
-        random = int.from_bytes(digest, "big")
-        ms = (time // 1000) & _MS_BITS
-        yield UUID(int=ms << 80 | 7 << 76 | (random >> 62 & 0xFFF) << 64 | 2 << 62 | random & ((1 << 62) - 1))
+        yield content_uuid(time, hashlib.blake2b(f"{columns.heads[block].origin}|{seq}".encode(), digest_size=10).digest())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trunkline.model.events import Alarm, AlarmSeverity, Event
+from trunkline.model.identity import content_uuid
 from trunkline.model.quality import Quality
 from trunkline.model.reading import INT64_MAX, INT64_MIN, Value
 from trunkline.model.tags import MAX_PATH, TagPath
@@ -24,14 +25,11 @@ _MAX_TEXT = 4_000
 
 
 def _identity(message: Message, time: int) -> str:
-    """Return a UUID in version 7's shape made of the event's time and content.
+    """Return a UUID made of the event's time and content.
 
     A message that the broker delivers again is then the same event; a random identity would make it a second one.
     """
-    digest = int.from_bytes(hashlib.sha256(message.topic.encode() + b"\0" + message.payload).digest()[:10], "big")
-    milliseconds = (time // 1000) & (1 << 48) - 1
-    value = (milliseconds << 80) | (0x7 << 76) | (((digest >> 62) & 0xFFF) << 64) | (0b10 << 62) | (digest & (1 << 62) - 1)
-    return str(uuid.UUID(int=value))
+    return str(content_uuid(time, hashlib.sha256(message.topic.encode() + b"\0" + message.payload).digest()))
 
 
 def _plain(value: object) -> Value:

@@ -4,7 +4,6 @@ What has an ActiveState (AlarmConditionType and below) is an alarm, everything e
 """
 
 import hashlib
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from asyncua import ua
 
 from trunkline.model import times
 from trunkline.model.events import Alarm, Event
+from trunkline.model.identity import content_uuid
 from trunkline.model.quality import Quality, from_opcua, worse
 from trunkline.model.reading import Value
 from trunkline.model.tags import TagPath
@@ -101,15 +101,11 @@ class EventMapper:
         return Heard(event, key, bool(_flag(facts, "Retain")), severity, state)
 
     def identity(self, time: int, *parts: bytes) -> str:
-        """Return a UUID in version 7's shape, made of a time and of what tells the event from every other of this source.
+        """Return a UUID made of a time and of what tells the event from every other of this source.
 
         Gateway and source are part of it: what two sources hear of one server are two reports, each with its own times and asset.
         """
-        content = hashlib.sha256(self._owner.encode() + b"".join(b"\0" + part for part in parts)).digest()
-        digest = int.from_bytes(content[:10], "big")
-        milliseconds = (time // 1000) & ((1 << 48) - 1)
-        value = (milliseconds << 80) | (0x7 << 76) | (((digest >> 62) & 0xFFF) << 64) | (0b10 << 62) | (digest & ((1 << 62) - 1))
-        return str(uuid.UUID(int=value))
+        return str(content_uuid(time, hashlib.sha256(self._owner.encode() + b"".join(b"\0" + part for part in parts)).digest()))
 
     def _fields(self, notifier: NotifierConfig, facts: Facts, told: int | None, now: int) -> dict[str, Any]:
         event_id = facts.get("EventId")
