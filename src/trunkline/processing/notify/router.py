@@ -56,18 +56,18 @@ class Router:
     # ------------------------------------------------------------------ the step
 
     def evaluate(self, alarms: Iterable[Alarm], now: int) -> Requests:
-        """Return what these transitions, in their order, ask for at `now` (µs UTC)."""
-        requests = self.tick(now)
+        """Return what these transitions, in their order, ask for at `now` (µs UTC), and what is due then.
+
+        An acknowledgement or clear among them comes before what is due: after a standstill nobody is told of what is over.
+        """
+        requests = self._minutes_end(now)
         for alarm in alarms:
             requests += self._step(transition_of(alarm, now, self._config.device_alarm_seconds), now)
-        return requests
+        return requests + self.tick(now)
 
     def tick(self, now: int) -> Requests:
-        """Return what is due at `now` (µs UTC): ends of holds, escalations, digests, summaries."""
-        requests: Requests = []
-        for channel, minute in self._minutes.items():
-            if minute.end <= now:
-                requests += self._summary(channel, minute, now)
+        """Return what is due at `now` (µs UTC): summaries, ends of holds, escalations, digests."""
+        requests = self._minutes_end(now)
         for name, hold in self._holds.items():
             if hold.until <= now:
                 requests += self._hold_ends(name, hold, now)
@@ -128,7 +128,7 @@ class Router:
             return []
         name = f"{alarm.asset}|{alarm.type}"
         hold = self._holds.get(name)
-        if hold is None:
+        if hold is None or (hold.until <= now and not hold.waiting):
             self._holds.put(name, Hold(until=now + self._hold_us, severity=alarm.severity))
             return self._tell(alarm, destinations, now)
         if alarm.severity > hold.severity:
@@ -181,6 +181,13 @@ class Router:
                 self._minutes.put(channel, minute)
 
     # ------------------------------------------------------------------ what is due
+
+    def _minutes_end(self, now: int) -> Requests:
+        requests: Requests = []
+        for channel, minute in self._minutes.items():
+            if minute.end <= now:
+                requests += self._summary(channel, minute, now)
+        return requests
 
     def _hold_ends(self, name: str, hold: Hold, now: int) -> Requests:
         requests: Requests = []

@@ -103,8 +103,8 @@ class Entries(Generic[T]):
         return entry
 
     def items(self) -> list[tuple[str, T]]:
-        """Return every entry, so that they may change meanwhile."""
-        return list(self._entries.items())
+        """Return every entry by name, so that they may change meanwhile: the order is the same after a restart."""
+        return sorted(self._entries.items())
 
     def changed(self) -> Iterator[tuple[str, bytes | None]]:
         """Yield what changed since the last call, encoded; None for what is gone."""
