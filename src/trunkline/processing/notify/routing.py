@@ -1,5 +1,6 @@
 """Which rules fit an alarm, and so whom it goes to by which channel (W-140 to W-143)."""
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -46,8 +47,8 @@ class Routing:
     def destinations(self, alarm: Transition) -> list[Destination]:
         """Return where an alarm goes, each channel once: at once beats a digest, the shorter digest the longer."""
         found: dict[str, Destination] = {}
-        for rule, assets, tags, severities in self._rules:
-            if alarm.severity.name in severities and self._fits(rule, assets, tags, alarm):
+        for rule, why_not in self._judged(alarm):
+            if not why_not:
                 digest = None if rule.digest_seconds is None else round(rule.digest_seconds * times.SECOND)
                 people = self.people(rule, alarm.time)
                 for channel in rule.channels:
@@ -60,15 +61,25 @@ class Routing:
         rota = self._rotas.get(target.rota or "")
         return tuple(dict.fromkeys((*target.people, *(rota.on_duty(moment, self._zone) if rota is not None else ()))))
 
-    def _fits(self, rule: Rule, assets: tuple[TagPattern, ...], tags: tuple[TagPattern, ...], alarm: Transition) -> bool:
-        if assets and not any(one.matches(alarm.asset) for one in assets):
-            return False
-        if tags and not any(one.matches(alarm.path) for one in tags):
-            return False
-        if rule.types and not any(fnmatchcase(alarm.type, one) for one in rule.types):
-            return False
+    def verdicts(self, alarm: Transition) -> list[tuple[Rule, str]]:
+        """Return for each rule why it does not fit an alarm: 'severity', 'assets', 'tags', 'types' or 'hours'; '' when it does."""
+        return list(self._judged(alarm))
+
+    def _judged(self, alarm: Transition) -> Iterator[tuple[Rule, str]]:
         local = times.to_datetime(alarm.time).astimezone(self._clock)
-        return rule.hours is None or rule.hours.day_of(local) is not None
+        for rule, assets, tags, severities in self._rules:
+            if alarm.severity.name not in severities:
+                yield rule, "severity"
+            elif assets and not any(one.matches(alarm.asset) for one in assets):
+                yield rule, "assets"
+            elif tags and not any(one.matches(alarm.path) for one in tags):
+                yield rule, "tags"
+            elif rule.types and not any(fnmatchcase(alarm.type, one) for one in rule.types):
+                yield rule, "types"
+            elif rule.hours is not None and rule.hours.day_of(local) is None:
+                yield rule, "hours"
+            else:
+                yield rule, ""
 
 
 def _joined(one: Destination, other: Destination) -> Destination:
