@@ -33,6 +33,8 @@ class HttpReceiver:
         posts: what came and was answered with success.
         attempts: everything that came.
         script: what to do with the next ones: a status, (status, headers), 'reset', 'hang' or 'trickle'; 200 when it is empty.
+        up: False answers everything with 503.
+        body: of every answer.
         taking: called with each request that came, before it is answered; False: it is lost with the receiver, unanswered.
     """
 
@@ -42,6 +44,7 @@ class HttpReceiver:
     script: deque[int | tuple[int, dict[str, str]] | str] = field(default_factory=deque)
     taking: Callable[[Post], bool] | None = None
     up: bool = True
+    body: bytes = b"ok"
     released: threading.Event = field(default_factory=threading.Event)
 
 
@@ -68,9 +71,9 @@ def _handler(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(receiver.body)))
             self.end_headers()
-            self.wfile.write(b"ok")
+            self.wfile.write(receiver.body)
 
         def _stall(self, *, trickle: bool) -> None:
             self.close_connection = True

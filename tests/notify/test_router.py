@@ -208,6 +208,18 @@ def test_a_flood_becomes_one_summary_and_critical_alarms_still_pass() -> None:
     assert len(play.at(61, transition("x", severity="HIGH", kind="X", at=61))) == 1
 
 
+def test_a_summary_goes_to_those_it_is_for() -> None:
+    people = [{"id": name, "phone": "+4711111111"} for name in ("anna", "bo")]
+    rules = [{"id": name, "channels": ["sms"], "people": [name], "types": [f"{name.upper()}*"]} for name in ("anna", "bo")]
+    play = Play(standard(rules=rules, people=people, escalation={"channels": []}, storm={"per_minute": 1}))
+    play.at(
+        0,
+        *(transition(f"{name}{number}", severity="LOW", kind=f"{name.upper()}{number}") for name in ("anna", "bo") for number in range(3)),
+    )
+    found = {one.people: {item.occurrence for item in one.items} for one in play.requests(60)}
+    assert found == {("anna",): {"anna1", "anna2"}, ("bo",): {"bo0", "bo1", "bo2"}}
+
+
 def test_rules_choose_by_asset_tag_type_and_hour() -> None:
     """W-140: patterns, types, and the time of day in the site's zone at the alarm's own time."""
     rules = [
