@@ -1,6 +1,7 @@
 """Real receivers on loopback that record what came and misbehave when told to."""
 
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import msgspec
 
@@ -98,11 +100,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def http_receiver() -> Iterator[HttpReceiver]:
-    """Run one."""
+def http_receiver(certificate: tuple[Path, Path] | None = None) -> Iterator[HttpReceiver]:
+    """Run one; with a certificate and its key (PEM) it speaks TLS."""
     receiver = HttpReceiver()
     with _Server(("127.0.0.1", 0), _handler(receiver)) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        receiver.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_address[1]}/hook"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
