@@ -9,12 +9,13 @@ from trunkline.config.site import ValidationConfig
 from trunkline.config.tags import TagConfig
 from trunkline.log.codec.columns import Columns
 from trunkline.model import quality as q
+from trunkline.model import times
 from trunkline.model.reading import Value
 from trunkline.processing.rules.ruleset import RuleSet, reasons
 from trunkline.processing.validate.memory import TagMemory
 from trunkline.processing.validate.rules import Verdicts, judge
 
-Verdict = Literal["GOOD", "UNCERTAIN", "BAD", "DROPPED", "GAP"]
+Verdict = Literal["UNCERTAIN", "BAD", "DROPPED", "GAP"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,14 @@ class RulesTrial:
             found.append(_finding(columns, position, _verdict(verdicts, position), why, kept=kept))
         return found
 
-    def finish(self, now: int) -> list[Finding]:  # noqa: ARG002 - of the port
-        """Nothing yet."""
-        return []
+    def finish(self, now: int) -> list[Finding]:
+        """Return the silences that go on."""
+        found = []
+        for tag, silence in self._rules.tick(now):
+            why = f"silent for {silence.lasts / times.SECOND:.1f} s and still; {silence.rule.allowed_seconds:g} s are allowed"
+            told = silence.since + int(silence.rule.allowed_seconds * times.SECOND)
+            found.append(Finding(told, tag, None, "GAP", kept=True, reasons=((silence.rule.id, why),)))
+        return found
 
 
 #: What can be tried, by section of the file.
@@ -104,7 +110,8 @@ def _verdict(verdicts: Verdicts, position: int) -> Verdict:
         return "BAD"
     if verdicts.repeat[position]:
         return "DROPPED"
-    names: dict[int, Verdict] = {q.Severity.GOOD: "GOOD", q.Severity.UNCERTAIN: "UNCERTAIN", q.Severity.BAD: "BAD"}
+    # what broke a rule and is GOOD still broke one that only tells
+    names: dict[int, Verdict] = {q.Severity.GOOD: "GAP", q.Severity.UNCERTAIN: "UNCERTAIN", q.Severity.BAD: "BAD"}
     return names[q.severity(int(verdicts.quality[position]))]
 
 

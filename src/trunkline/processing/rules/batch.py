@@ -27,6 +27,7 @@ class Batch:
         quality: as the readings came.
         before_time: newest time of the tag before the reading, µs; `NEVER` before the first.
         before_value: the value then; NaN where there was none.
+        now: present time, µs UTC; None for history, whose readings came when they say.
     """
 
     position: I64
@@ -37,13 +38,24 @@ class Batch:
     quality: U16
     before_time: I64
     before_value: F64
+    now: int | None
 
     def __len__(self) -> int:
         return len(self.position)
 
     def take(self, rows: I64) -> "Batch":
         """Return some of the readings, in the same order."""
-        return Batch(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        return Batch(
+            self.position[rows],
+            self.slot[rows],
+            self.time[rows],
+            self.gateway_time[rows],
+            self.value[rows],
+            self.quality[rows],
+            self.before_time[rows],
+            self.before_value[rows],
+            self.now,
+        )
 
     def measured(self) -> "Batch":
         """Return the readings that carry a number, are not BAD and are newer than all before them: those that a signal is judged by."""

@@ -16,6 +16,7 @@ from trunkline.model.tags import TagPattern
 from trunkline.processing.rules.batch import NEVER, Batch, Evaluator, Hit, grown
 from trunkline.processing.rules.frozen import Frozen
 from trunkline.processing.rules.plain import ClockSkew, Duplicate, Range, Rate
+from trunkline.processing.rules.silence import Silence, Timer
 from trunkline.processing.rules.spike import Spike
 
 #: Kind of rule: what works it, and the reason that an UNCERTAIN and a BAD reading carries.
@@ -26,6 +27,7 @@ KINDS: Final[dict[str, tuple[Callable[[Any], Evaluator], Quality, Quality]]] = {
     "clock_skew": (ClockSkew, Quality.UNCERTAIN_CLOCK_SKEW, Quality.BAD_TIME),
     "frozen": (Frozen, Quality.UNCERTAIN_FROZEN, Quality.BAD_FROZEN),
     "spike": (Spike, Quality.UNCERTAIN_SPIKE, Quality.BAD_SPIKE),
+    "gap": (Timer, Quality.UNCERTAIN_GAP, Quality.UNCERTAIN_GAP),
 }
 
 #: Reasons that no device gives: a reading that carries one came as GOOD, as far as can be told.
@@ -58,7 +60,7 @@ class RuleSet:
         self._last_value: F64 = np.empty(0)
         self._touched: set[int] = set()
 
-    def judge(self, columns: Columns, value: F64, quality: U16, use: BOOL) -> list[Hit]:
+    def judge(self, columns: Columns, value: F64, quality: U16, use: BOOL, now: int | None) -> list[Hit]:
         """Return which readings break which rules, in the order of the rules, and remember the readings.
 
         Args:
@@ -66,6 +68,7 @@ class RuleSet:
             value: their values as numbers; NaN without one.
             quality: as they came.
             use: False for what was refused or dropped already.
+            now: present time, µs UTC; 0 for what is shown again after a start, None for history, whose readings came when they say.
         """
         if not self._rules:
             return []
@@ -76,7 +79,7 @@ class RuleSet:
         position = np.flatnonzero(use & (slot >= 0))
         if not len(position):
             return []
-        batch = self._batch(columns, position[np.argsort(slot[position], kind="stable")], slot, value, quality)
+        batch = self._batch(columns, position[np.argsort(slot[position], kind="stable")], slot, value, quality, now)
         hits = []
         for (_, _, evaluator), mine in zip(self._rules, self._of_rule, strict=True):
             rows = mine[batch.slot]
@@ -107,10 +110,10 @@ class RuleSet:
             of[slot] = judges
         return slot
 
-    def _batch(self, columns: Columns, position: I64, slots: I64, value: F64, quality: U16) -> Batch:
+    def _batch(self, columns: Columns, position: I64, slots: I64, value: F64, quality: U16, now: int | None) -> Batch:
         """Return the readings tag by tag, each with the newest one before it, and remember the newest of each tag."""
         slot, time, number = slots[position], columns.time[position], value[position]
-        batch = Batch(position, slot, time, columns.gateway_time[position], number, quality[position], time, number)
+        batch = Batch(position, slot, time, columns.gateway_time[position], number, quality[position], time, number, now)
         starts = np.flatnonzero(batch.first)
         before_time, before_value = np.empty_like(time), np.empty_like(number)
         before_time[1:], before_value[1:] = time[:-1], number[:-1]
@@ -127,6 +130,17 @@ class RuleSet:
         self._touched.update(slot[last].tolist())
         batch.before_time, batch.before_value = before_time, before_value
         return batch
+
+    def tick(self, now: int) -> list[tuple[str, Silence]]:
+        """Return the tags that have become silent for too long, with their silences."""
+        found = [silence for _, _, evaluator in self._rules if isinstance(evaluator, Timer) for silence in evaluator.tick(now)]
+        self._touched.update(silence.slot for silence in found)
+        return [(self._paths[silence.slot], silence) for silence in found]
+
+    def timed(self, tag: str) -> bool:
+        """Return whether a rule watches for silences of a tag."""
+        slot = self._slot(tag)
+        return slot >= 0 and any(mine[slot] for (rule, _, _), mine in zip(self._rules, self._of_rule, strict=True) if rule.kind == "gap")
 
     # --- state
 

@@ -60,7 +60,14 @@ class Verdicts:
         self.rejected |= where
 
 
-def judge(columns: Columns, memory: TagMemory, config: ValidationConfig, ids: IDS | None = None, rules: RuleSet | None = None) -> Verdicts:
+def judge(
+    columns: Columns,
+    memory: TagMemory,
+    config: ValidationConfig,
+    ids: IDS | None = None,
+    rules: RuleSet | None = None,
+    now: int | None = None,
+) -> Verdicts:
     """Apply every rule and update the memory.
 
     Args:
@@ -69,6 +76,7 @@ def judge(columns: Columns, memory: TagMemory, config: ValidationConfig, ids: ID
         config: limits that hold for all tags.
         ids: event ids of readings that came with some.
         rules: rules of the site file.
+        now: as for `RuleSet.judge`.
     """
     size = len(columns)
     verdicts = Verdicts(np.zeros(size, np.bool_), np.zeros(size, np.bool_), columns.quality.copy())
@@ -88,7 +96,7 @@ def judge(columns: Columns, memory: TagMemory, config: ValidationConfig, ids: ID
         _identities(columns, memory, places, ids, verdicts)
     _repeats(columns, memory, places, verdicts)
     if rules is not None:
-        _rules(columns, value, rules, config, verdicts)
+        _rules(columns, value, rules, now, config, verdicts)
     _history(columns, memory, places, value, config, verdicts)
     return verdicts
 
@@ -168,9 +176,9 @@ def _repeats(columns: Columns, memory: TagMemory, places: I64, verdicts: Verdict
     memory.remember(prints)
 
 
-def _rules(columns: Columns, value: F64, rules: RuleSet, config: ValidationConfig, verdicts: Verdicts) -> None:
+def _rules(columns: Columns, value: F64, rules: RuleSet, now: int | None, config: ValidationConfig, verdicts: Verdicts) -> None:
     """Rules of the site file: reasons stack, the worst verdict counts, and of equally bad ones the first in the file."""
-    verdicts.hits = rules.judge(columns, value, columns.quality, ~verdicts.rejected & ~verdicts.repeat)
+    verdicts.hits = rules.judge(columns, value, columns.quality, ~verdicts.rejected & ~verdicts.repeat, now)
     if not verdicts.hits:
         return
     refused = np.zeros(len(columns), np.bool_)
