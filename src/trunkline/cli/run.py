@@ -156,7 +156,9 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
     stop = stop_event()
     try:
         if site.config.log.engine == "journal":
-            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), stop).start()
+            layout = layout_of(site.config.log)
+            compacted = [spec.name for spec in layout.specs() if spec.cleanup == "compact"]
+            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), compacted, stop).start()
         runner.run(stop)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
