@@ -165,6 +165,24 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
 
 
 @app.command()
+def evaluate(file: SiteFile, member: Member = "evaluate-0") -> None:
+    """Raise alarms and keep their lives. One process a site is active: a second one of the same name takes over."""
+    site = _open(file, f"evaluate:{_named(member)}")
+    from trunkline.log.opening import open_site_log  # noqa: PLC0415
+    from trunkline.processing.runtime import StepRunner, run_together  # noqa: PLC0415
+    from trunkline.supervisor.steps import evaluating_steps  # noqa: PLC0415
+
+    stop = stop_event()
+    try:
+        runners = [
+            StepRunner(lambda: open_site_log(site.config.log, site.data_dir, site.secrets), step, member) for step in evaluating_steps(site)
+        ]
+        run_together(runners, stop)
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
 def kafka(file: SiteFile) -> None:
     """Run the lab's brokers of Apache Kafka."""
     site = _open(file, "kafka")

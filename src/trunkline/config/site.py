@@ -216,3 +216,8 @@ class SiteConfig(Model):
     historian: HistorianConfig = HistorianConfig()
     api: ApiConfig = ApiConfig()
     lab: LabConfig | None = None
+
+    @property
+    def keeps_alarms(self) -> bool:
+        """Whether the file has a section for alarms: even an empty one gives devices' own alarms a life."""
+        return "alarms" in self.model_fields_set

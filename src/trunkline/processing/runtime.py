@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Final
 
 import structlog
@@ -160,3 +161,13 @@ class _Turns:
 
 def _written(step: Step) -> Sequence[str]:
     return (*step.outputs, step.state) if isinstance(step, Remembering) else step.outputs
+
+
+def run_together(runners: Sequence[StepRunner], stop: threading.Event) -> None:
+    """Run several steps, a thread each, until stopped. Raises what ended one of them; the others are stopped then."""
+    with ThreadPoolExecutor(len(runners), thread_name_prefix="step") as hands:
+        running = [hands.submit(runner.run, stop) for runner in runners]
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        stop.set()
+        for one in ended:
+            one.result()
