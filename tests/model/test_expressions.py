@@ -244,6 +244,11 @@ def test_columns_of_plain_numbers_stay_numbers() -> None:
     np.testing.assert_array_equal(found, [1.0, 1.0, np.nan, 0.0])
 
 
+def test_a_power_of_nothing_is_nothing() -> None:
+    columns = {"A": np.array([1.0, np.nan]), "B": np.array([np.nan, 0.0])}
+    np.testing.assert_array_equal(Expression("A ** B").columns(columns), [np.nan, np.nan])
+
+
 def test_columns_of_a_tag_that_is_not_given_and_of_no_tag() -> None:
     np.testing.assert_array_equal(Expression("A + B").columns({"A": np.arange(3.0)}), [np.nan] * 3)
     np.testing.assert_array_equal(Expression("1 + 1").columns({"A": np.arange(3.0)}), [2.0] * 3)
@@ -270,7 +275,8 @@ def test_any_text_is_an_expression_or_a_value_error(text: str) -> None:
 
 
 _OUTSIDE = """__import__('os')|().__class__|A.__class__.__mro__|(lambda: 1)()|[x for x in A]|{A}|{A: B}|f'{A}'|A := 3|await A|yield A|A @ B
-A & B|~A|A[B]|A, B|*A|min(**A)|min(A, key=B)|...|None is None|A in B|print('x')|eval('1')|abs.__call__(A)|min(A)(B)|`__import__`('os')
+A & B|~A|A[B]|A, B|*A|min(**A)|min(A, key=B)|min(A, B, **C)|...|None is None|A in B|print('x')|eval('1')|abs.__call__(A)|min(A)(B)
+`__import__`('os')
 'x'('y')|open('/etc/passwd')|A if B else (yield)|import os|A; B|A if A else"""
 
 

@@ -30,6 +30,11 @@ def _power(base: float, exponent: float) -> float:
     return float(np.power(base, exponent))
 
 
+def _power_columns(base: Column, exponent: Column) -> Column:
+    """1 ** NaN and NaN ** 0 are 1 by IEEE 754; where nothing is known, nothing comes out."""
+    return np.where(np.isnan(base) | np.isnan(exponent), np.nan, np.power(base, exponent))
+
+
 def _exp(x: float) -> float:
     return float(np.exp(x))
 
@@ -63,7 +68,7 @@ ARITHMETIC: Final = {
     "*": Arithmetic(lambda a, b: a * b, np.multiply),
     "/": Arithmetic(lambda a, b: a / b, np.divide),
     "%": Arithmetic(lambda a, b: a % b, np.mod),
-    "**": Arithmetic(_power, np.power),
+    "**": Arithmetic(_power, _power_columns),
     "negate": Arithmetic(lambda a: -a, np.negative),
     "abs": Arithmetic(abs, np.abs),
     "min": Arithmetic(min, _minimum),
