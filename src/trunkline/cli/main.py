@@ -4,6 +4,7 @@ import typer
 
 from trunkline import __version__
 from trunkline.cli import run
+from trunkline.cli.alarms import app as alarms_app
 from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
 from trunkline.cli.doctor import doctor, probe
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for command in (up, check, doctor, probe, status, ledger, read, tail, schema, migrate):
     app.command()(command)
+app.add_typer(alarms_app, name="alarms")
 app.add_typer(outbox, name="outbox")
 app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")

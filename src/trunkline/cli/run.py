@@ -147,17 +147,37 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
     from trunkline.registry.client import client_of  # noqa: PLC0415
 
     tags = {path: entry.tag for path, entry in site.tags().items()}
-    forms = forms_of(site.config.log.form, site.typed)
+    forms, rules = forms_of(site.config.log.form, site.typed), site.config.rules
     runner = StepRunner(
         lambda: open_site_log(site.config.log, site.data_dir, site.secrets),
-        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation, schemas=client_of(site), forms=forms),
+        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation, schemas=client_of(site), forms=forms, rules=rules),
         member,
     )
     stop = stop_event()
     try:
         if site.config.log.engine == "journal":
-            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), stop).start()
+            layout = layout_of(site.config.log)
+            compacted = [spec.name for spec in layout.specs() if spec.cleanup == "compact"]
+            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), compacted, stop).start()
         runner.run(stop)
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def evaluate(file: SiteFile, member: Member = "evaluate-0") -> None:
+    """Raise alarms and keep their lives. One process a site is active: a second one of the same name takes over."""
+    site = _open(file, f"evaluate:{_named(member)}")
+    from trunkline.log.opening import open_site_log  # noqa: PLC0415
+    from trunkline.processing.runtime import StepRunner, run_together  # noqa: PLC0415
+    from trunkline.supervisor.steps import evaluating_steps  # noqa: PLC0415
+
+    stop = stop_event()
+    try:
+        runners = [
+            StepRunner(lambda: open_site_log(site.config.log, site.data_dir, site.secrets), step, member) for step in evaluating_steps(site)
+        ]
+        run_together(runners, stop)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
 

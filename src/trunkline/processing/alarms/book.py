@@ -25,6 +25,7 @@ from trunkline.processing.alarms.devices import DeviceAlarms
 from trunkline.processing.alarms.life import Cause, Life, Subject, advance
 from trunkline.processing.alarms.plan import Plan
 from trunkline.processing.alarms.samples import Samples
+from trunkline.processing.alarms.standing import Standing, standing
 from trunkline.processing.alarms.watch import UNKNOWN, Watch
 
 #: Entry with the last reading of every tag; it is a function of the input, and so among all entries but never among the changed ones.
@@ -212,6 +213,11 @@ class AlarmBook:
             self._changed.add(_LIVE + action.key)
             return Outcome([actions.comment(subject, life, action, now)])
         return Outcome(self._advance(place, actions.cause(action, now), now))
+
+    def standing(self) -> list[Standing]:
+        """Return how every alarm stands that is not at rest, in no order."""
+        silenced = (place for place in self._lives if self._plan.items[place].subject is not None)
+        return [*(standing(self._subject(place), self._lives[place]) for place in silenced), *self._devices.standing()]
 
     # --- what outlives a restart -------------------------------------------------------------------------------------------------------
 
