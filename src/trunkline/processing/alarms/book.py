@@ -108,9 +108,11 @@ class AlarmBook:
         before[first] = self._newest[ordered.place[first]]
         behind = ordered.time < before
         if behind.any():
-            for place in np.unique(ordered.place[behind]).tolist():
-                own = np.flatnonzero(ordered.place == place)
-                peaks = np.maximum.accumulate(np.append(self._newest[place], ordered.time[own]))
+            # the newest before each reading, tag by tag: only where the order is broken
+            bounds = np.append(np.flatnonzero(first), len(ordered))
+            for which in np.unique(np.searchsorted(bounds, np.flatnonzero(behind), side="right")).tolist():
+                own = slice(bounds[which - 1], bounds[which])
+                peaks = np.maximum.accumulate(np.append(before[own.start], ordered.time[own]))
                 behind[own] = ordered.time[own] < peaks[:-1]
             late[np.flatnonzero(~late)[behind]] = True
             ordered = ordered.take(~behind)
