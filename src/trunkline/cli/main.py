@@ -14,6 +14,7 @@ from trunkline.cli.kafka import app as kafka_app
 from trunkline.cli.kafka_edge import app as edge_app
 from trunkline.cli.ledger import ledger
 from trunkline.cli.migrate import migrate
+from trunkline.cli.notify import app as notify_app
 from trunkline.cli.output import people
 from trunkline.cli.pki import app as pki_app
 from trunkline.cli.read import read
@@ -40,6 +41,7 @@ app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")
 app.add_typer(sources_app, name="sources")
 app.add_typer(topics_app, name="topics")
+app.add_typer(notify_app, name="notify")
 app.add_typer(users_app, name="users")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(pki_app, name="pki")

@@ -183,6 +183,29 @@ def evaluate(file: SiteFile, member: Member = "evaluate-0") -> None:
 
 
 @app.command()
+def notify(file: SiteFile, member: Member = "notify-0") -> None:
+    """Send notifications by the channels of the site file."""
+    site = _open(file, f"notify:{_named(member)}")
+    from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+    from trunkline.sinks.notify import port  # noqa: PLC0415
+    from trunkline.sinks.notify.deliver import Deliverer  # noqa: PLC0415
+    from trunkline.sinks.notify.topics import topics_of  # noqa: PLC0415
+
+    deliverer = Deliverer(
+        lambda: open_site_log(site.config.log, site.data_dir, site.secrets),
+        site.config.notifications,
+        topics_of(layout_of(site.config.log)),
+        port.Site(site.name, site.config.title),
+        site.secrets,
+        member=member,
+    )
+    try:
+        deliverer.run(stop_event())
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
 def kafka(file: SiteFile) -> None:
     """Run the lab's brokers of Apache Kafka."""
     site = _open(file, "kafka")

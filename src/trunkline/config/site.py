@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from trunkline.config.alarms import AlarmsConfig
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
+from trunkline.config.notifications import NotificationsConfig
 from trunkline.config.registry import RegistryConfig
 from trunkline.config.rules import AnyRule
 from trunkline.config.secrets import references
@@ -214,6 +215,7 @@ class SiteConfig(Model):
     alarms: AlarmsConfig = AlarmsConfig()
     rules: tuple[AnyRule, ...] = Field((), description="quality rules; each names the tags that it judges (docs/how-to/quality-rules.md)")
     historian: HistorianConfig = HistorianConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
     api: ApiConfig = ApiConfig()
     lab: LabConfig | None = None
 
