@@ -89,6 +89,22 @@ CREATE TABLE rollup_raw (
 INSERT INTO rollup_raw DEFAULT VALUES;
 COMMENT ON TABLE rollup_raw IS 'Readings before this time were dropped by retention: rollups of that time stay as they are.';
 
+-- As in 0006, with the last time of the segment: a filter on t1 leaves out what was over before.
+CREATE OR REPLACE VIEW unpacked AS
+SELECT g.series_id, g.feed_id, g.t0,
+       g.t0 + CASE WHEN e.off IS NULL THEN (e.k - 1) * (extract(epoch FROM g.t1 - g.t0) * 1000000)::bigint / greatest(g.n - 1, 1)
+                   ELSE e.off::bigint & 4294967295 END * interval '1 microsecond' AS t,
+       CASE WHEN e.d = -2147483648 OR e.v = 'NaN' THEN NULL
+            WHEN e.d IS NOT NULL THEN e.d / ('{1,10,100,1000,10000,100000,1000000}'::float8[])[g.scale + 1]
+            WHEN e.v IS NOT NULL THEN e.v
+            ELSE e.i::float8 END AS number,
+       CASE WHEN e.d <> -2147483648 AND g.scale = 0 THEN e.d::bigint ELSE e.i END AS whole,
+       coalesce(e.q, 0) & 65535 AS q,
+       nullif(e.id, '00000000-0000-0000-0000-000000000000') AS event_id,
+       g.t1
+FROM segment g
+CROSS JOIN LATERAL unnest(g.t_off, g.d, g.v, g.i, g.q, g.ids) WITH ORDINALITY AS e(off, d, v, i, q, id, k);
+
 -- Makes the partition of a tier that holds `start`.
 CREATE FUNCTION ensure_rollup(tier smallint, start timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = historian, pg_temp SET timezone = 'UTC' AS $$

@@ -61,7 +61,7 @@ _COMPUTED: Final = """
     WITH r AS MATERIALIZED (
         SELECT t, q, number AS v, q < 32768 AND coalesce(abs(number) < 'Infinity', false) AS ok FROM unpacked
         WHERE series_id = %(series)s AND t0 >= date_bin('1 hour', %(from)s::timestamptz - %(hold)s, '1970-01-01T00:00:00Z')
-          AND t0 < %(to)s AND t >= %(from)s::timestamptz - %(hold)s AND t < %(to)s
+          AND t0 < %(to)s AND t1 >= %(from)s::timestamptz - %(hold)s AND t >= %(from)s::timestamptz - %(hold)s AND t < %(to)s
     ), o AS (
         SELECT *, row_number() OVER later AS k, lead(t) OVER later AS next FROM r WINDOW later AS (ORDER BY t, q, v)
     ), counts AS (

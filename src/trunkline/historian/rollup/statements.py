@@ -27,13 +27,14 @@ WAITING: Final = "SELECT count(*), min(start) FROM rollup_due WHERE tier = ANY(%
 
 #: No segment crosses an hour.
 READINGS: Final = """
-    SELECT series_id, t, coalesce(number, 'NaN') AS number, q FROM unpacked
-    WHERE series_id = ANY(%(series)s) AND t0 >= date_bin('1 hour', %(from)s::timestamptz, '1970-01-01T00:00:00Z')
-      AND t0 < %(to)s::timestamptz AND t >= %(from)s::timestamptz AND t < %(to)s::timestamptz
+    SELECT series_id, array_agg(t), array_agg(coalesce(number, 'NaN')), array_agg(q) FROM unpacked
+    WHERE series_id = ANY(%(series)s) AND t0 >= date_bin('1 hour', %(from)s, '1970-01-01T00:00:00Z')
+      AND t0 < %(to)s AND t1 >= %(from)s AND t >= %(from)s AND t < %(to)s
+    GROUP BY 1
 """
 ROWS: Final = f"""
     SELECT {COLUMNS} FROM rollup
-    WHERE tier = %(tier)s AND series_id = ANY(%(series)s) AND start >= %(from)s::timestamptz AND start < %(to)s::timestamptz
+    WHERE tier = %(tier)s AND series_id = ANY(%(series)s) AND start >= %(from)s AND start < %(to)s
     ORDER BY series_id, start
 """  # noqa: S608 - made of constants
 SKETCHES: Final = """

@@ -15,8 +15,6 @@ from trunkline.historian.rollup.tiers import Tier
 from trunkline.historian.segments import BOOL, I64
 from trunkline.model import times
 
-_READING: Final = wire_of([("series_id", "i4"), ("t", "i8"), ("number", "f8"), ("q", "i4")])
-
 
 @dataclass(slots=True)
 class Stored:
@@ -28,10 +26,19 @@ class Stored:
 
 def readings(connection: Connection, series: Sequence[int], from_time: int, to_time: int) -> Points:
     """Return the readings of these series (ascending ids), from_time <= time < to_time in µs UTC; one statement, so of one moment."""
-    span = {"series": list(series), "from": times.to_datetime(from_time), "to": times.to_datetime(to_time)}
-    found = records(copied(connection, statements.READINGS, span), _READING)
-    place = np.searchsorted(np.array(series, np.int64), found["series_id"].astype(np.int64))
-    return Points.of(place, from_postgres(found["t"]), found["q"].astype(np.int64), found["number"].astype(np.float64))
+    span = {"series": list(series), "from": Time(from_time), "to": Time(to_time)}
+    with connection.cursor(binary=True) as cursor:
+        found = cursor.execute(statements.READINGS, span).fetchall()
+    if not found:
+        return Points.of(*(np.empty(0, np.int64),) * 3, np.empty(0))
+    ids, moments, numbers, qualities = zip(*found, strict=True)
+    place = np.searchsorted(np.array(series), np.array(ids))
+    return Points.of(
+        np.repeat(place, [len(one) for one in numbers]),
+        np.concatenate(moments) + PG_EPOCH,
+        np.concatenate(qualities).astype(np.int64),
+        np.concatenate(numbers),
+    )
 
 
 def rows_of(connection: Connection, tier: Tier, series: Sequence[int], from_time: int, to_time: int) -> Rows:
