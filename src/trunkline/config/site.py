@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.registry import RegistryConfig
+from trunkline.config.rollups import RollupsConfig
 from trunkline.config.secrets import references
 from trunkline.config.tags import Identifier, Model, Seconds, SizeText
 
@@ -205,5 +206,6 @@ class SiteConfig(Model):
     gateways: tuple[GatewayConfig, ...] = ()
     validation: ValidationConfig = ValidationConfig()
     historian: HistorianConfig = HistorianConfig()
+    rollups: RollupsConfig = RollupsConfig()
     api: ApiConfig = ApiConfig()
     lab: LabConfig | None = None

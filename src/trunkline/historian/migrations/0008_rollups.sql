@@ -82,12 +82,14 @@ CREATE TABLE rollup_outbox (
 );
 COMMENT ON TABLE rollup_outbox IS 'New and revised buckets that have not been published yet, written with them.';
 
-CREATE TABLE rollup_raw (
+CREATE TABLE rollup_state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
-    dropped_before timestamptz NOT NULL DEFAULT '-infinity'
+    raw_dropped_before timestamptz NOT NULL DEFAULT '-infinity',
+    zone text NOT NULL DEFAULT 'UTC'
 );
-INSERT INTO rollup_raw DEFAULT VALUES;
-COMMENT ON TABLE rollup_raw IS 'Readings before this time were dropped by retention: rollups of that time stay as they are.';
+INSERT INTO rollup_state DEFAULT VALUES;
+COMMENT ON COLUMN rollup_state.raw_dropped_before IS 'readings before this time were dropped by retention: rollups of that time stay as they are';
+COMMENT ON COLUMN rollup_state.zone IS 'where days begin, as the roller was last told';
 
 -- As in 0006, with the last time of the segment: a filter on t1 leaves out what was over before.
 CREATE OR REPLACE VIEW unpacked AS
@@ -172,7 +174,7 @@ BEGIN
     VALUES ('retention', actor, reason, low::timestamp AT TIME ZONE 'UTC', high::timestamp AT TIME ZONE 'UTC', dropped);
     EXECUTE format('DROP TABLE %I, %I', segments, texts);
     DELETE FROM reading_row WHERE t >= low::timestamp AT TIME ZONE 'UTC' AND t < high::timestamp AT TIME ZONE 'UTC';
-    UPDATE rollup_raw SET dropped_before = greatest(dropped_before, high::timestamp AT TIME ZONE 'UTC');
+    UPDATE rollup_state SET raw_dropped_before = greatest(raw_dropped_before, high::timestamp AT TIME ZONE 'UTC');
     RETURN dropped;
 END $$;
 
@@ -185,17 +187,22 @@ GROUP BY hour ORDER BY hour;
 -- What others may ask: one tag's buckets of one tier ('1s', '10s', '1min', '1h', '1day') with from_time <= start < to_time, in no promised
 -- order. Figures are NULL where no reading has a usable value.
 CREATE FUNCTION public.rollup(tag text, tier text, from_time timestamptz, to_time timestamptz)
-RETURNS TABLE (start timestamptz, revision int, n int, good int, uncertain int, bad int, good_seconds float8, uncertain_seconds float8,
-               bad_seconds float8, avg float8, tw_avg float8, min float8, min_time timestamptz, max float8, max_time timestamptz,
-               first float8, first_time timestamptz, last float8, last_time timestamptz, stddev float8, p50 float8, p95 float8, p99 float8,
-               total float8)
+RETURNS TABLE (start timestamptz, stop timestamptz, revision int, n int, good int, uncertain int, bad int, percent_good float8,
+               good_seconds float8, uncertain_seconds float8, bad_seconds float8, avg float8, tw_avg float8, min float8, min_time timestamptz,
+               max float8, max_time timestamptz, first float8, first_time timestamptz, last float8, last_time timestamptz, stddev float8,
+               p50 float8, p95 float8, p99 float8, total float8)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT r.start, r.revision, r.n, r.n - r.uncertain - r.bad, r.uncertain, r.bad, r.good_us / 1e6, r.uncertain_us / 1e6, r.bad_us / 1e6,
+    SELECT r.start, e.stop, r.revision, r.n, r.n - r.uncertain - r.bad, r.uncertain, r.bad,
+           r.good_us / extract(epoch FROM e.stop - r.start)::float8 / 1e4, r.good_us / 1e6, r.uncertain_us / 1e6, r.bad_us / 1e6,
            nullif(r.avg, 'NaN'), nullif(r.tw_avg, 'NaN'), nullif(r.min, 'NaN'), nullif(r.min_t, '-infinity'),
            nullif(r.max, 'NaN'), nullif(r.max_t, '-infinity'), nullif(r.first, 'NaN'), nullif(r.first_t, '-infinity'),
            nullif(r.last, 'NaN'), nullif(r.last_t, '-infinity'), CASE WHEN r.valued > 1 THEN sqrt(r.m2 / (r.valued - 1)) END,
            nullif(r.p50, 'NaN'), nullif(r.p95, 'NaN'), nullif(r.p99, 'NaN'), nullif(r.total, 'NaN')
-    FROM historian.series s JOIN historian.rollup r ON r.series_id = s.id
+    FROM historian.series s JOIN historian.rollup r ON r.series_id = s.id CROSS JOIN historian.rollup_state z
+    CROSS JOIN LATERAL (SELECT CASE r.tier WHEN 1 THEN r.start + interval '1 second' WHEN 2 THEN r.start + interval '10 seconds'
+                                           WHEN 3 THEN r.start + interval '1 minute' WHEN 4 THEN r.start + interval '1 hour'
+                                           ELSE (date_trunc('day', r.start AT TIME ZONE z.zone) + interval '1 day') AT TIME ZONE z.zone
+                               END AS stop) AS e
     WHERE s.tenant = 'default' AND s.tag = $1 AND r.start >= $3 AND r.start < $4
       AND r.tier = CASE $2 WHEN '1s' THEN 1::smallint WHEN '10s' THEN 2::smallint WHEN '1min' THEN 3::smallint WHEN '1h' THEN 4::smallint
                            WHEN '1day' THEN 5::smallint END

@@ -41,7 +41,7 @@ _ACTIVE: Final = """
     SELECT date_bin('1 hour', t0, '1970-01-01T00:00:00Z') FROM segment WHERE series_id = %(series)s
     UNION SELECT date_bin('1 hour', start, '1970-01-01T00:00:00Z') FROM rollup WHERE series_id = %(series)s ORDER BY 1
 """
-_RAW_DROPPED: Final = "SELECT dropped_before FROM rollup_raw"
+_RAW_DROPPED: Final = "SELECT raw_dropped_before FROM rollup_state"
 _DROPPED: Final = "SELECT tier, dropped_before FROM rollup_tier"
 _STORED: Final = """
     SELECT start, n, uncertain, bad, valued, good_us, uncertain_us, bad_us, valued_us,

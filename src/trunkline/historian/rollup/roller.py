@@ -127,11 +127,22 @@ class Roller:
         """Learn of new series and of what retention has dropped."""
         self._settings.add(dict(connection.execute(statements.SERIES, (self._settings.known,)).fetchall()))
         cursor = connection.cursor(binary=True)
-        (self._raw_dropped,) = cursor.execute(statements.RAW_DROPPED).fetchone() or (NEVER,)
+        self._raw_dropped, zone = cursor.execute(statements.STATE).fetchone() or (NEVER, "")
+        if zone != self._zone.key:
+            self._move_days(connection)
         dropped = {Tier(tier): before for tier, before in cursor.execute(statements.TIERS_DROPPED).fetchall()}
         if dropped != self._dropped:
             self._dropped = dropped
             self._shelf.forget()
+
+    def _move_days(self, connection: Connection) -> None:
+        """The site's zone changed: make its days anew from the hours that are there."""
+        with connection.transaction():
+            connection.execute(statements.FORGET_DAYS)
+            for hour, series in connection.cursor(binary=True).execute(statements.HOURS).fetchall():
+                for day in sorted({day_of(self._zone, hour), day_of(self._zone, hour + times.HOUR - 1)}):
+                    self._mark(connection, Tier.DAY, day, day_after(self._zone, day), series.tolist())
+            connection.execute(statements.TELL_ZONE, (self._zone.key,))
 
     # -- what is due --------------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,13 @@ from trunkline.historian.rollup.rows import COLUMNS
 #: One roller and one publisher at a time; the lock ends with the connection.
 ALONE: Final = "SELECT pg_try_advisory_lock(7211, 6)"
 SERIES: Final = "SELECT id, tag FROM series WHERE tenant = 'default' AND kind <> 3 AND id > %s ORDER BY id"
-RAW_DROPPED: Final = "SELECT dropped_before FROM rollup_raw"
+STATE: Final = "SELECT raw_dropped_before, zone FROM rollup_state"
+#: In another zone days begin at other times: those whose hours are there are made anew.
+FORGET_DAYS: Final = """
+    DELETE FROM rollup WHERE tier = 5 AND start >= (SELECT dropped_before FROM rollup_tier WHERE tier = 4)
+"""
+HOURS: Final = "SELECT start, array_agg(series_id) FROM rollup WHERE tier = 4 GROUP BY start ORDER BY start"
+TELL_ZONE: Final = "UPDATE rollup_state SET zone = %s"
 TIERS_DROPPED: Final = "SELECT tier, dropped_before FROM rollup_tier"
 
 #: What follows from results: marks without patience, for what they follow from was waited for already.
