@@ -147,16 +147,18 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
     from trunkline.registry.client import client_of  # noqa: PLC0415
 
     tags = {path: entry.tag for path, entry in site.tags().items()}
-    forms = forms_of(site.config.log.form, site.typed)
+    forms, rules = forms_of(site.config.log.form, site.typed), site.config.rules
     runner = StepRunner(
         lambda: open_site_log(site.config.log, site.data_dir, site.secrets),
-        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation, schemas=client_of(site), forms=forms),
+        lambda: ValidateStep(layout_of(site.config.log), tags, site.config.validation, schemas=client_of(site), forms=forms, rules=rules),
         member,
     )
     stop = stop_event()
     try:
         if site.config.log.engine == "journal":
-            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), stop).start()
+            layout = layout_of(site.config.log)
+            compacted = [spec.name for spec in layout.specs() if spec.cleanup == "compact"]
+            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), compacted, stop).start()
         runner.run(stop)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)

@@ -13,6 +13,7 @@ from trunkline.config.addresses import is_loopback
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
+from trunkline.config.rulecheck import quality_rules
 from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, key_bytes, references, texts
 from trunkline.config.site import LogConfig, SiteConfig
 from trunkline.config.stamp import Stamp, StampUnreadable, read_stamp
@@ -37,6 +38,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _form(examined.config, examined)
         yield from _brokers(examined.config, examined)
         yield from _members(examined.config, examined)
+        yield from quality_rules(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Final
 import fastavro
 import numpy as np
 
+from trunkline.config.rules import AnyRule
 from trunkline.config.site import ValidationConfig
 from trunkline.config.tags import TagConfig
 from trunkline.ledger.coverage import Coverage
@@ -29,9 +30,12 @@ from trunkline.model import times
 from trunkline.model.errors import CorruptData
 from trunkline.model.events import Alarm, Event
 from trunkline.model.identity import LOG_ORIGIN, uuid7
+from trunkline.model.quality import Quality
 from trunkline.model.reading import Category
 from trunkline.processing.deadletter import DeadLetter, encode_dead_letter
 from trunkline.processing.port import Outputs
+from trunkline.processing.rules.ruleset import OWN_MARKS, RuleSet
+from trunkline.processing.rules.silence import Ended
 from trunkline.processing.validate.memory import TagMemory
 from trunkline.processing.validate.rules import Gap, Verdicts, judge
 
@@ -48,6 +52,7 @@ class ValidateStep:
         clock: present time in µs, for stamps of dead letters.
         schemas: what the schema ids of third parties' records mean; without it the built-in ones are known.
         forms: how clean records are written; without it as blocks and Avro.
+        rules: quality rules of the site file.
     """
 
     name = "validate"
@@ -60,10 +65,12 @@ class ValidateStep:
         clock: Callable[[], int] = times.now,
         schemas: RegistryClient | None = None,
         forms: Forms | None = None,
+        rules: Sequence[AnyRule] = (),
     ) -> None:
         self._layout = layout
         self._forms = forms or Forms()
         self._memory = TagMemory(tags)
+        self._rules = RuleSet(rules, tags)
         self._config = config
         self._clock = clock
         self._schemas = schemas or RegistryClient()
@@ -92,7 +99,8 @@ class ValidateStep:
         blocks, _ = gather(telemetry, self._schemas, self._kinds)
         columns, broken = self._decode(blocks)
         ids = ids_of([record for record in blocks if record not in broken], columns)
-        judge(columns, self._memory, self._config, ids)
+        columns.quality[np.isin(columns.quality, OWN_MARKS)] = Quality.GOOD  # as they came, before the rules
+        judge(columns, self._memory, self._config, ids, self._rules, now=0)
 
     def _judged_before(self, record: StoredRecord, clean: str) -> bool:
         """Return whether a record's range was seen, and remember it: a forwarder that crashed sends its last records again."""
@@ -130,6 +138,13 @@ class ValidateStep:
                 self._event(record, category, out)
         return out
 
+    def tick(self, now: int) -> Outputs:
+        """Return what time alone brings: silences that have become too long. Called at least once a second."""
+        out: Outputs = {}
+        for tag, silence in self._rules.tick(now):
+            self._tell(silence.event(tag, now), out)
+        return out
+
     def _emit(self, out: Outputs, topic: str, record: Record) -> None:
         out.setdefault(topic, []).append(record)
 
@@ -158,7 +173,7 @@ class ValidateStep:
         self._judged(columns, good, out)
 
     def _judged(self, columns: Columns, good: list[StoredRecord], out: Outputs) -> None:
-        verdicts = judge(columns, self._memory, self._config, ids_of(good, columns))
+        verdicts = judge(columns, self._memory, self._config, ids_of(good, columns), self._rules, self._clock())
         self.counts.update(
             accepted=int(np.count_nonzero(~verdicts.rejected & ~verdicts.repeat)),
             rejected=int(np.count_nonzero(verdicts.rejected)),
@@ -172,7 +187,11 @@ class ValidateStep:
         for position in np.flatnonzero(verdicts.rejected).tolist():
             self._rejected(columns, position, verdicts.reasons[position], good[columns.block[position]], out)
         for gap in verdicts.gaps:
-            self._gap(columns, gap, out)
+            if not self._rules.timed(columns.tags[columns.tag[gap.position]]):
+                self._gap(columns, gap, out)
+        for hit in verdicts.hits:
+            for position, silence in zip(hit.positions.tolist(), hit.silences, strict=True) if isinstance(hit, Ended) else ():
+                self._tell(silence.event(columns.tags[columns.tag[position]], self._clock()), out)
 
     def _changed_blocks(self, columns: Columns, verdicts: Verdicts, records: Sequence[StoredRecord]) -> dict[int, Record]:
         """Return new records, by number, of the blocks that do not pass as they are."""
@@ -246,7 +265,12 @@ class ValidateStep:
                 "missing_samples": max(1, round(gap.actual / gap.expected) - 1),
             },
         )
-        self._emit(out, self._layout.topic(Category.EVENT, "clean"), Record(self._forms.event(encode_event(event)), key=asset.encode()))
+        self._tell(event, out)
+
+    def _tell(self, event: Event, out: Outputs) -> None:
+        """Write an event of the step's own."""
+        record = Record(self._forms.event(encode_event(event)), key=event.asset.encode())
+        self._emit(out, self._layout.topic(Category.EVENT, "clean"), record)
 
     # --- events and alarms
 
