@@ -1,5 +1,6 @@
 """Rollups as the reader hands them out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -10,8 +11,9 @@ from trunkline.historian.db import Connection
 from trunkline.historian.pgbinary import Time
 from trunkline.historian.rollup import table
 from trunkline.historian.rollup.rows import NEVER, Rows
-from trunkline.historian.rollup.tiers import Tier, day_after
+from trunkline.historian.rollup.tiers import Tier, ends
 from trunkline.historian.segments import F64, I64
+from trunkline.model import times
 from trunkline.model.reading import Kind
 
 _ZONE: Final = "SELECT zone FROM rollup_state"
@@ -63,10 +65,8 @@ class RollupSeries:
 def read(connection: Connection, series: int, tier: Tier, from_time: int, to_time: int) -> tuple[Rows, I64]:
     """Return the rows of one series whose buckets start in from_time <= start < to_time, and where each ends."""
     rows = table.rows_of(connection, tier, [series], from_time, to_time)
-    if tier is not Tier.DAY:
-        return rows, rows["start"] + tier.width
     zone = ZoneInfo(str((connection.execute(_ZONE).fetchone() or ("UTC",))[0]))
-    return rows, np.array([day_after(zone, start) for start in rows["start"].tolist()], np.int64)
+    return rows, ends(tier, zone, rows["start"])
 
 
 def tier_for(width: int) -> Tier | None:
@@ -84,22 +84,21 @@ def known_spans(connection: Connection, series: int, tier: Tier, from_time: int,
     low = -(-max(from_time, dropped) // tier.width) * tier.width
     high = to_time // tier.width * tier.width
     asked: dict[str, Any] = {"tier": int(tier), "series": series, "from": Time(low), "to": Time(high)}
-    spans = []
-    for start, stop in cursor.execute(_DUE, asked).fetchall() if low < high else []:
-        begin, end = start // tier.width * tier.width, -(-stop // tier.width) * tier.width
-        if begin > low:
-            spans.append((low, begin))
-        low = max(low, end)
-    if low < high:
-        spans.append((low, high))
-    return spans if len(spans) <= _MOST_SPANS else []
+    due = cursor.execute(_DUE, asked).fetchall() if low < high else []
+    # with much due here and there, whole hours or days around it are taken from readings
+    for grain in (tier.width, times.HOUR, times.DAY):
+        outward = [(start // grain * grain, -(-stop // grain) * grain) for start, stop in due]
+        spans = between(outward, low, high)
+        if len(spans) <= _MOST_SPANS:
+            return spans
+    return []
 
 
-def between(spans: list[tuple[int, int]], from_time: int, to_time: int) -> list[tuple[int, int]]:
-    """Return what is left of a time without these ascending spans."""
+def between(spans: Iterable[tuple[int, int]], from_time: int, to_time: int) -> list[tuple[int, int]]:
+    """Return what is left of a time without these spans, which come by their start."""
     left, at = [], from_time
     for begin, end in spans:
         if begin > at:
-            left.append((at, begin))
-        at = end
+            left.append((at, min(begin, to_time)))
+        at = max(at, end)
     return [*left, (at, to_time)] if at < to_time else left

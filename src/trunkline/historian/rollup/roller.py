@@ -18,6 +18,7 @@ from trunkline.historian.db import Connection, connect, translated
 from trunkline.historian.pgbinary import INT4, ArrayParameter, Time, register
 from trunkline.historian.rollup import statements, table
 from trunkline.historian.rollup.merge import merge
+from trunkline.historian.rollup.publishing import Outlet, Publisher
 from trunkline.historian.rollup.rows import NEVER, Rows
 from trunkline.historian.rollup.settings import Settings
 from trunkline.historian.rollup.summary import Held, Points, held_at_end, present, summarise
@@ -35,10 +36,11 @@ _MOST_SERIES: Final = 2_000
 
 @dataclass(slots=True)
 class Rolled:
-    """What one pass did: buckets that are new, buckets that were revised, readings looked at (once for each tier)."""
+    """What one pass did: buckets that are new, that were revised, that were published; readings looked at (once for each tier)."""
 
     made: int = 0
     revised: int = 0
+    published: int = 0
     readings: int = 0
 
 
@@ -67,14 +69,15 @@ class Roller:
         conninfo: PostgreSQL connection string.
         settings: what the site file says of tags.
         zone: in which days begin.
-        published: tiers that have a topic.
+        outlet: where new and revised buckets are published; None publishes nothing.
     """
 
-    def __init__(self, conninfo: str, settings: Settings, zone: ZoneInfo, published: frozenset[Tier] = frozenset()) -> None:
+    def __init__(self, conninfo: str, settings: Settings, zone: ZoneInfo, outlet: Outlet | None = None) -> None:
         self._conninfo = conninfo
         self._settings = settings
         self._zone = zone
-        self._shelf = table.Shelf(published)
+        self._shelf = table.Shelf(frozenset() if outlet is None else frozenset(outlet.topics))
+        self._publisher = None if outlet is None else Publisher(outlet, zone)
         self._connection: Connection | None = None
         self._per_cell = 60.0
         self._dropped: dict[Tier, int] = {}
@@ -111,6 +114,8 @@ class Roller:
                         if stop is not None and stop.is_set():
                             return done
                         self._make(connection, window, done)
+                if self._publisher is not None:
+                    done.published = self._publisher.run_once(connection, stop)
         except RetryLater:
             self.close()
             raise
@@ -121,6 +126,8 @@ class Roller:
             self._connection = connect(self._conninfo, name="trunkline roller", autocommit=True)
             register(self._connection)
             self._shelf.forget()
+            if self._publisher is not None:
+                self._publisher.forget()
         return self._connection
 
     def _look_around(self, connection: Connection) -> None:

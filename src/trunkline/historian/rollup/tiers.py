@@ -78,3 +78,11 @@ def starts(tier: Tier, zone: ZoneInfo, from_time: int, to_time: int) -> I64:
     while found[-1] < to_time or len(found) == 1:
         found.append(day_after(zone, found[-1]))
     return np.array(found, np.int64)
+
+
+def ends(tier: Tier, zone: ZoneInfo, begins: I64) -> I64:
+    """Return where buckets that begin at these times end, µs UTC."""
+    if tier is not Tier.DAY:
+        return np.asarray(begins + tier.width)
+    days, place = np.unique(begins, return_inverse=True)
+    return np.array([day_after(zone, day) for day in days.tolist()], np.int64)[place]
