@@ -18,6 +18,7 @@ from trunkline.cli.notify import app as notify_app
 from trunkline.cli.output import people
 from trunkline.cli.pki import app as pki_app
 from trunkline.cli.read import read
+from trunkline.cli.rollups import app as rollups_app
 from trunkline.cli.schemas import app as schemas_app
 from trunkline.cli.sources import app as sources_app
 from trunkline.cli.status import outbox, status
@@ -39,6 +40,7 @@ app.add_typer(alarms_app, name="alarms")
 app.add_typer(outbox, name="outbox")
 app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")
+app.add_typer(rollups_app, name="rollups")
 app.add_typer(sources_app, name="sources")
 app.add_typer(topics_app, name="topics")
 app.add_typer(notify_app, name="notify")

@@ -246,7 +246,7 @@ def historian(file: SiteFile, member: Member = "historian-0") -> None:
     from trunkline.historian.role import run_historian  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
     from trunkline.log.port import Log  # noqa: PLC0415
-    from trunkline.supervisor.wiring import conninfo, series_registry  # noqa: PLC0415
+    from trunkline.supervisor.wiring import conninfo, rollups_of, series_registry  # noqa: PLC0415
 
     stop = stop_event()
     address = conninfo(site)
@@ -257,7 +257,9 @@ def historian(file: SiteFile, member: Member = "historian-0") -> None:
         if not retry(lambda: opened.append(open_site_log(site.config.log, site.data_dir, site.secrets)), stop, "the site log is away"):
             return
         layout = layout_of(site.config.log)
-        run_historian(opened[0], layout, address, site.config.historian, stop, registry=series_registry(site), member=member)
+        rollups = rollups_of(site, opened[0])
+        registry = series_registry(site)
+        run_historian(opened[0], layout, address, site.config.historian, stop, registry=registry, member=member, rollups=rollups)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
     except RetryLater as error:

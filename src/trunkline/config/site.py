@@ -13,6 +13,7 @@ from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.notifications import NotificationsConfig
 from trunkline.config.registry import RegistryConfig
+from trunkline.config.rollups import RollupsConfig
 from trunkline.config.rules import AnyRule
 from trunkline.config.secrets import references
 from trunkline.config.tags import Identifier, Model, Seconds, SizeText
@@ -216,6 +217,7 @@ class SiteConfig(Model):
     rules: tuple[AnyRule, ...] = Field((), description="quality rules; each names the tags that it judges (docs/how-to/quality-rules.md)")
     historian: HistorianConfig = HistorianConfig()
     notifications: NotificationsConfig = NotificationsConfig()
+    rollups: RollupsConfig = RollupsConfig()
     api: ApiConfig = ApiConfig()
     lab: LabConfig | None = None
 
