@@ -75,7 +75,7 @@ def verdicts(rows: Sequence[Row], sizes: Sequence[int], *, saved: bool = False, 
         found |= {(at + position, rule.id) for position, broken in reasons(hits).items() for rule, _ in broken}
         at += size
         if saved:
-            kept |= {tag: entry for tag, entry in ruleset.changed().items() if entry is not None}
+            kept |= ruleset.entries()
             ruleset = RuleSet(by, TAGS)
             ruleset.restore(kept)
     return found
@@ -152,6 +152,7 @@ def test_a_rule_of_another_kind_takes_nothing_from_a_saved_one() -> None:
     judge(columns, TagMemory(TAGS), ValidationConfig(), rules=ruleset)
     changed = RuleSet(other, TAGS)
     changed.restore(ruleset.entries())
+    judge(columns, TagMemory(TAGS), ValidationConfig(), rules=changed)
     assert changed.entries().keys() == {"P.U0.FLOW"}
 
 
@@ -163,8 +164,11 @@ def test_a_window_that_grew_keeps_what_it_had() -> None:
     judge(columns, TagMemory(TAGS), ValidationConfig(), rules=ruleset)
     grown = RuleSet(large, TAGS)
     grown.restore(ruleset.entries())
+    (seen,) = batches(rows[:1], 1)  # an old reading changes nothing, but now the tag is seen
+    judge(seen, TagMemory(TAGS), ValidationConfig(), rules=grown)
     again = RuleSet(small, TAGS)
     again.restore(grown.entries())
+    judge(seen, TagMemory(TAGS), ValidationConfig(), rules=again)
     assert again.entries() == ruleset.entries()
 
 

@@ -43,7 +43,7 @@ OWN_MARKS: Final = np.array(
 class RuleSet:
     """The rules, and what they remember of each tag that has one.
 
-    The memory is a function of the readings seen, however they were cut into batches.
+    The memory is a function of the readings seen, however they were cut into batches; readings that are shown again change nothing.
 
     Args:
         rules: as the site file has them.
@@ -58,7 +58,7 @@ class RuleSet:
         self._of_rule: list[BOOL] = [np.empty(0, np.bool_) for _ in rules]
         self._last_time: I64 = np.empty(0, np.int64)
         self._last_value: F64 = np.empty(0)
-        self._touched: set[int] = set()
+        self._kept: dict[str, bytes] = {}
 
     def judge(self, columns: Columns, value: F64, quality: U16, use: BOOL, now: int | None) -> list[Hit]:
         """Return which readings break which rules, in the order of the rules, and remember the readings.
@@ -108,6 +108,8 @@ class RuleSet:
                 evaluator.grow(room)
         for of, judges in zip(self._of_rule, mine, strict=True):
             of[slot] = judges
+        if (entry := self._kept.pop(tag, None)) is not None:
+            self._load(slot, entry)
         return slot
 
     def _batch(self, columns: Columns, position: I64, slots: I64, value: F64, quality: U16, now: int | None) -> Batch:
@@ -127,14 +129,12 @@ class RuleSet:
         newest = time[last] >= before_time[last]
         self._last_time[slot[last]] = np.where(newest, time[last], before_time[last])
         self._last_value[slot[last]] = np.where(newest, number[last], before_value[last])
-        self._touched.update(slot[last].tolist())
         batch.before_time, batch.before_value = before_time, before_value
         return batch
 
     def tick(self, now: int) -> list[tuple[str, Silence]]:
         """Return the tags that have become silent for too long, with their silences."""
         found = [silence for _, _, evaluator in self._rules if isinstance(evaluator, Timer) for silence in evaluator.tick(now)]
-        self._touched.update(silence.slot for silence in found)
         return [(self._paths[silence.slot], silence) for silence in found]
 
     def timed(self, tag: str) -> bool:
@@ -145,25 +145,24 @@ class RuleSet:
     # --- state
 
     def changed(self) -> dict[str, bytes | None]:
-        """Return what is remembered of the tags that had readings since the last call."""
-        touched, self._touched = self._touched, set()
-        return {self._paths[slot]: self._dump(slot) for slot in touched}
+        """Return what is remembered of the tags whose silence was told, or ended, since the last call: what input alone does not tell."""
+        slots = {slot for _, _, evaluator in self._rules if isinstance(evaluator, Timer) for slot in evaluator.changed()}
+        return {self._paths[slot]: self._dump(slot) for slot in slots}
 
     def entries(self) -> dict[str, bytes]:
-        """Return everything remembered, by tag."""
+        """Return everything remembered, by tag, of the tags seen."""
         return {tag: self._dump(slot) for tag, slot in self._slots.items() if slot >= 0}
 
     def restore(self, entries: Mapping[str, bytes]) -> None:
-        """Take what `entries` returned; of rules and tags that are gone nothing is taken."""
-        for tag, entry in entries.items():
-            slot = self._slot(tag)
-            if slot < 0:
-                continue
-            last_time, last_value, states = msgspec.msgpack.decode(entry)
-            self._last_time[slot], self._last_value[slot] = last_time, last_value
-            for (rule, _, evaluator), mine in zip(self._rules, self._of_rule, strict=True):
-                if mine[slot] and (state := states.get(rule.id)) is not None and state[0] == rule.kind:
-                    evaluator.load(slot, state[1])
+        """Take what `entries` returned; each is used when its tag is seen, for tags of other members' partitions never are."""
+        self._kept.update(entries)
+
+    def _load(self, slot: int, entry: bytes) -> None:
+        last_time, last_value, states = msgspec.msgpack.decode(entry)
+        self._last_time[slot], self._last_value[slot] = last_time, last_value
+        for (rule, _, evaluator), mine in zip(self._rules, self._of_rule, strict=True):
+            if mine[slot] and (state := states.get(rule.id)) is not None and state[0] == rule.kind:
+                evaluator.load(slot, state[1])
 
     def _dump(self, slot: int) -> bytes:
         states = {}
