@@ -36,6 +36,8 @@ ALL = rules(
     {"id": "spike", "kind": "spike", "tags": ["**.FLOW"], "window": 5, "threshold": 3, "forget_after": 20},
     {"id": "least", "kind": "spike", "tags": ["P.U0.*"], "window": 6, "threshold": 2, "least": 1},
     {"id": "fast", "kind": "rate", "tags": ["P.*.FLOW"], "max_rate": 1.5},
+    {"id": "above", "kind": "expression", "tags": ["**.FLOW"], "expression": "FLOW > P.U0.LEVEL"},
+    {"id": "level", "kind": "status", "tags": ["P.U1.*", "P.U0.*"], "status": "P.U0.LEVEL", "values": [10, 11]},
     {"id": "again", "kind": "duplicate", "tags": ["**"]},
 )
 

@@ -1,7 +1,7 @@
 """All rules of a site over a batch of readings: whom they judge, what a verdict does, what is remembered."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from trunkline.model.quality import Quality
 from trunkline.model.tags import TagPattern
 from trunkline.processing.rules.batch import NEVER, Batch, Evaluator, Hit, grown
 from trunkline.processing.rules.frozen import Frozen
+from trunkline.processing.rules.others import Contradiction, Others, Status
 from trunkline.processing.rules.plain import ClockSkew, Duplicate, Range, Rate
 from trunkline.processing.rules.silence import Silence, Timer
 from trunkline.processing.rules.spike import Spike
@@ -27,6 +28,8 @@ KINDS: Final[dict[str, tuple[Callable[[Any], Evaluator], Quality, Quality]]] = {
     "clock_skew": (ClockSkew, Quality.UNCERTAIN_CLOCK_SKEW, Quality.BAD_TIME),
     "frozen": (Frozen, Quality.UNCERTAIN_FROZEN, Quality.BAD_FROZEN),
     "spike": (Spike, Quality.UNCERTAIN_SPIKE, Quality.BAD_SPIKE),
+    "status": (Status, Quality.UNCERTAIN_SENSOR, Quality.BAD_SENSOR_FAULT),
+    "expression": (Contradiction, Quality.UNCERTAIN_IMPLAUSIBLE, Quality.BAD_IMPLAUSIBLE),
     "gap": (Timer, Quality.UNCERTAIN_GAP, Quality.UNCERTAIN_GAP),
 }
 
@@ -38,6 +41,9 @@ OWN_MARKS: Final = np.array(
     ],
     np.uint16,
 )
+
+#: Entry of what other tags said; no tag has lower case.
+_OTHERS: Final = "others"
 
 
 class RuleSet:
@@ -59,6 +65,7 @@ class RuleSet:
         self._last_time: I64 = np.empty(0, np.int64)
         self._last_value: F64 = np.empty(0)
         self._kept: dict[str, bytes] = {}
+        self._others = Others(self._looked_at())
 
     def judge(self, columns: Columns, value: F64, quality: U16, use: BOOL, now: int | None) -> list[Hit]:
         """Return which readings break which rules, in the order of the rules, and remember the readings.
@@ -72,6 +79,7 @@ class RuleSet:
         """
         if not self._rules:
             return []
+        self._others.see(columns, use)
         slots = np.fromiter(map(self._slot, columns.tags), np.int64, len(columns.tags))
         if not len(slots) or slots.max() < 0:
             return []
@@ -86,6 +94,13 @@ class RuleSet:
             if rows.any() and (hit := evaluator.judge(batch if rows.all() else batch.take(np.flatnonzero(rows)))):
                 hits.append(hit)
         return hits
+
+    def _looked_at(self) -> Iterator[str]:
+        for rule, patterns, evaluator in self._rules:
+            if isinstance(evaluator, Status | Contradiction):
+                for tag, config in self._tags.items():
+                    if _judges(rule, patterns, config):
+                        yield from evaluator.others(tag)
 
     def _slot(self, tag: str) -> int:
         """Return the number of a tag with rules, -1 for one without."""
@@ -115,7 +130,9 @@ class RuleSet:
     def _batch(self, columns: Columns, position: I64, slots: I64, value: F64, quality: U16, now: int | None) -> Batch:
         """Return the readings tag by tag, each with the newest one before it, and remember the newest of each tag."""
         slot, time, number = slots[position], columns.time[position], value[position]
-        batch = Batch(position, slot, time, columns.gateway_time[position], number, quality[position], time, number, now)
+        batch = Batch(
+            position, slot, time, columns.gateway_time[position], number, quality[position], time, number, now, self._paths, self._others
+        )
         starts = np.flatnonzero(batch.first)
         before_time, before_value = np.empty_like(time), np.empty_like(number)
         before_time[1:], before_value[1:] = time[:-1], number[:-1]
@@ -151,11 +168,15 @@ class RuleSet:
 
     def entries(self) -> dict[str, bytes]:
         """Return everything remembered, by tag, of the tags seen."""
-        return {tag: self._dump(slot) for tag, slot in self._slots.items() if slot >= 0}
+        entries = {tag: self._dump(slot) for tag, slot in self._slots.items() if slot >= 0}
+        others = self._others.dump()
+        return entries if others is None else {**entries, _OTHERS: others}
 
     def restore(self, entries: Mapping[str, bytes]) -> None:
         """Take what `entries` returned; each is used when its tag is seen, for tags of other members' partitions never are."""
         self._kept.update(entries)
+        if (entry := self._kept.pop(_OTHERS, None)) is not None:
+            self._others.load(entry)
 
     def _load(self, slot: int, entry: bytes) -> None:
         last_time, last_value, states = msgspec.msgpack.decode(entry)
