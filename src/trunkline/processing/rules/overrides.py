@@ -21,6 +21,7 @@ from trunkline.model.tags import SEPARATOR
 TYPE: Final = "QUALITY_OVERRIDE"
 #: Said of readings: 'rules' withdraws what was said before.
 Said = Literal["good", "uncertain", "bad", "rules"]
+SAID: Final[tuple[Said, ...]] = ("good", "uncertain", "bad", "rules")
 _QUALITIES: Final[dict[Said, Quality]] = {
     "good": Quality.GOOD_OVERRIDE,
     "uncertain": Quality.UNCERTAIN_SENSOR,

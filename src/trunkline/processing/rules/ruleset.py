@@ -1,7 +1,7 @@
 """All rules of a site over a batch of readings: whom they judge, what a verdict does, what is remembered."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -65,7 +65,7 @@ class RuleSet:
         self._last_time: I64 = np.empty(0, np.int64)
         self._last_value: F64 = np.empty(0)
         self._kept: dict[str, bytes] = {}
-        self._others = Others(self._looked_at())
+        self._others = Others(self.looked_at())
 
     def judge(self, columns: Columns, value: F64, quality: U16, use: BOOL, now: int | None) -> list[Hit]:
         """Return which readings break which rules, in the order of the rules, and remember the readings.
@@ -95,12 +95,17 @@ class RuleSet:
                 hits.append(hit)
         return hits
 
-    def _looked_at(self) -> Iterator[str]:
+    def judges(self, tag: str) -> bool:
+        """Return whether a rule judges a tag."""
+        return self._slot(tag) >= 0
+
+    def looked_at(self) -> set[str]:
+        """Return the other tags that rules look at."""
+        found: set[str] = set()
         for rule, patterns, evaluator in self._rules:
             if isinstance(evaluator, Status | Contradiction):
-                for tag, config in self._tags.items():
-                    if _judges(rule, patterns, config):
-                        yield from evaluator.others(tag)
+                found.update(*(evaluator.others(tag) for tag, config in self._tags.items() if _judges(rule, patterns, config)))
+        return found
 
     def _slot(self, tag: str) -> int:
         """Return the number of a tag with rules, -1 for one without."""
