@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
+from trunkline.config.crosscheck_derived import derived
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
@@ -37,6 +38,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _form(examined.config, examined)
         yield from _brokers(examined.config, examined)
         yield from _members(examined.config, examined)
+        yield from derived(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:

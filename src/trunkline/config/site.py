@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from trunkline.config.derived import DerivedConfig
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.registry import RegistryConfig
@@ -204,6 +205,7 @@ class SiteConfig(Model):
     registry: RegistryConfig | None = Field(None, description="the schema registry; without it only built-in schemas are known")
     gateways: tuple[GatewayConfig, ...] = ()
     validation: ValidationConfig = ValidationConfig()
+    derived: tuple[DerivedConfig, ...] = Field((), description="tags that are reckoned from others")
     historian: HistorianConfig = HistorianConfig()
     api: ApiConfig = ApiConfig()
     lab: LabConfig | None = None
