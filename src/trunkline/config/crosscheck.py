@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
 from trunkline.config.crosscheck_notifications import notifications
+from trunkline.config.crosscheck_derived import derived
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
@@ -41,6 +42,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _members(examined.config, examined)
         yield from quality_rules(examined.config, examined)
         yield from notifications(examined.config.notifications, examined)
+        yield from derived(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:

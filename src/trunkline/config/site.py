@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trunkline.config.alarms import AlarmsConfig
+from trunkline.config.derived import DerivedConfig
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.notifications import NotificationsConfig
@@ -215,6 +216,7 @@ class SiteConfig(Model):
     validation: ValidationConfig = ValidationConfig()
     alarms: AlarmsConfig = AlarmsConfig()
     rules: tuple[AnyRule, ...] = Field((), description="quality rules; each names the tags that it judges (docs/how-to/quality-rules.md)")
+    derived: tuple[DerivedConfig, ...] = Field((), description="tags that are reckoned from others")
     historian: HistorianConfig = HistorianConfig()
     notifications: NotificationsConfig = NotificationsConfig()
     rollups: RollupsConfig = RollupsConfig()
