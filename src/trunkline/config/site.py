@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from trunkline.config.anomalies import AnomalyRule
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.registry import RegistryConfig
@@ -206,4 +207,5 @@ class SiteConfig(Model):
     validation: ValidationConfig = ValidationConfig()
     historian: HistorianConfig = HistorianConfig()
     api: ApiConfig = ApiConfig()
+    anomalies: tuple[AnomalyRule, ...] = Field((), description="rules that watch tags for what is unusual; without any nothing is watched")
     lab: LabConfig | None = None
