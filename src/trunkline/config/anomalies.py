@@ -40,10 +40,13 @@ class Chart(Model):
 
     target: float | None = Field(None, description="value that the tag should have; default: the mean of the learnt past")
     sigma: float | None = Field(None, gt=0, description="standard deviation of a reading in good order; default: learnt")
+    season: Literal["none", "day", "week"] = Field(
+        "none", description="'day' learns a mean and deviation for each hour of the day, 'week' of the week; hours of the site's time zone"
+    )
     half_life: Forgetting = Field(7 * 86_400.0, description="seconds until a learnt reading weighs half; longer than what has to be found")
     min_spread: float = Field(0.0, ge=0, description="least standard deviation assumed, in the tag's unit; 0 judges no series without any")
     learn: Seconds = Field(
-        86_400.0, description="seconds of source time from a tag's first reading in which nothing is reported, a full cycle of the process"
+        3 * 86_400.0, description="seconds of source time from a tag's first reading in which nothing is reported: several cycles"
     )
 
     @property
@@ -51,12 +54,18 @@ class Chart(Model):
         """Whether the reference is given, so that nothing has to be learnt."""
         return self.target is not None and self.sigma is not None
 
+    @model_validator(mode="after")
+    def _season(self) -> "Chart":
+        if self.season != "none" and self.known:
+            raise ValueError("'season' is about what is learnt, and 'target' and 'sigma' leave nothing to learn: remove it or one of them")
+        return self
+
 
 class Ewma(Chart):
-    """Control chart of an exponentially weighted moving average: for lasting shifts of half to two standard deviations."""
+    """Control chart of an exponentially weighted moving average: for lasting shifts of one to three standard deviations."""
 
     weight: float = Field(0.1, gt=0, le=1, description="weight of the newest reading; smaller finds smaller shifts, later")
-    threshold: float = Field(6.0, gt=0, description="control limits, in standard deviations of the average; textbooks have 2.7 to 3")
+    threshold: float = Field(4.5, gt=0, description="control limits, in standard deviations of the average; textbooks have 2.7 to 3")
 
 
 class Cusum(Chart):

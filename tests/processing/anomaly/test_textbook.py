@@ -85,7 +85,7 @@ def test_the_profile_knows_each_hour() -> None:
     """A value that is usual at noon is not at midnight; mean and deviation are those of the hour, weighted by age."""
     chance = np.random.default_rng(7)
     hours = np.arange(24 * 6 * 10) // 6 % 24
-    values = 50 + 10 * (hours >= 12) + chance.normal(0, 1, len(hours))
+    values = 50 + 10 * (hours >= 12) + chance.uniform(-1.5, 1.5, len(hours))
     values[-1 - 6 * 20] = 60.0  # in the last night
     half_life = 2.0
     scores, events = judged(rule("seasonal: {learn: 259200, half_life: 172800, threshold: 6}"), series(values, every=600))

@@ -1,6 +1,6 @@
 """A rule that looks at all its tags of one asset together, at regular times, with half-space trees."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -115,23 +115,21 @@ class AssetWatch:
             kept.append(at[fresh & (readings.time[at] > before)])
         return np.sort(np.concatenate(kept)) if kept else mine
 
-    def _looks(self, asset: int, at: I64, tags: I64, readings: Readings) -> list[_Look]:
-        """Return the looks that readings of one asset bring: one each time that a reading of a later period comes."""
+    def _looks(self, asset: int, at: I64, tags: I64, readings: Readings) -> Iterator[_Look]:
+        """Yield the looks that readings of one asset bring, each as it is made: one whenever a reading of a later period comes."""
         latest, state = self._latest.rows, self._learnt.rows
         self._learnt.changed[asset] = True
         period = np.maximum.accumulate(np.maximum(readings.time[at] // self._every, state["period"][asset]))
         before = np.concatenate(([state["period"][asset]], period[:-1]))
         turns = np.flatnonzero(period > before).tolist()
-        found = []
         done = 0
         for turn in turns:
             _note(latest, tags[done:turn], at[done:turn], readings)
             done = turn
             if before[turn] != NEVER and (look := self._look(asset, (int(before[turn]) + 1) * self._every, int(at[turn]))) is not None:
-                found.append(look)
+                yield look
         _note(latest, tags[done:], at[done:], readings)
         state["period"][asset] = period[-1]
-        return found
 
     def _look(self, asset: int, time: int, position: int) -> _Look | None:
         """Look at the latest values of an asset; None when one of them is missing or too old."""

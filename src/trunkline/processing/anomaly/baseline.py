@@ -16,7 +16,7 @@ from trunkline.processing.anomaly.detector import LARGEST_LEARNT, Rows
 #: Fields of a row, each with `shape` cells.
 _FIELDS: Final = (("weight", "<f8"), ("mean", "<f8"), ("squares", "<f8"), ("updated", "<i8"))
 #: A reading further from the mean counts as one that far, in standard deviations: an anomaly does not become the rule overnight.
-_LEARNT_WITHIN: Final = 4.0
+_LEARNT_WITHIN: Final = 3.0
 
 #: What picks cells: rows, or rows and places in them.
 Cells = I64 | tuple[I64, I64]

@@ -149,9 +149,9 @@ def _watch(rule: AnomalyRule, tags: Mapping[str, str], zone: str) -> Watch:
         case RobustZ() as options:
             return SeriesWatch(rule, RobustZDetector(options), units, zone)
         case Ewma() as options:
-            return SeriesWatch(rule, EwmaDetector(options), units, zone)
+            return SeriesWatch(rule, EwmaDetector(options, zone), units, zone)
         case Cusum() as options:
-            return SeriesWatch(rule, CusumDetector(options), units, zone)
+            return SeriesWatch(rule, CusumDetector(options, zone), units, zone)
         case Seasonal() as options:
             return SeriesWatch(rule, SeasonalDetector(options, zone), units, zone)
         case HalfSpaceTrees() as options:

@@ -1,6 +1,6 @@
-"""The reference of control charts: given by the rule, or learnt with forgetting."""
+"""The reference of control charts: given by the rule, or learnt with forgetting, for each hour of a season where there is one."""
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from trunkline.log.codec.columns import BOOL, F64, I64
 from trunkline.model import times
 from trunkline.processing.anomaly import baseline
 from trunkline.processing.anomaly.detector import Rows
+from trunkline.processing.anomaly.hours import HOURS, hour_of
 
 #: Weight of learnt readings below which a reference is no reference.
 _FEWEST: Final = 30.0
@@ -31,15 +32,31 @@ class Standardised(NamedTuple):
     ready: BOOL
 
 
-def standardise(options: Chart, rows: Rows, at: I64, time: I64, value: F64) -> Standardised:
-    """Return readings beside the reference of what was before them, and learn from them."""
-    target = rows["mean"][at] if options.target is None else np.full(len(at), options.target)
-    sigma = baseline.spread(rows, at, options.min_spread) if options.sigma is None else np.full(len(at), options.sigma)
-    ready = np.full(len(at), options.known)
-    if not options.known:
-        ready = (time - rows["first"][at] >= int(options.learn * times.SECOND)) & (rows["weight"][at] >= _FEWEST)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        z = np.where(sigma > 0, np.clip((value - target) / sigma, -_WILD, _WILD), 0.0)
-    if not options.known:
-        baseline.learn(rows, at, time, value, options.half_life, ready)
-    return Standardised(z, target, sigma, ready)
+class Reference:
+    """What readings are compared with."""
+
+    def __init__(self, options: Chart, zone: str) -> None:
+        self._options = options
+        self._learn = int(options.learn * times.SECOND)
+        self._zone = zone
+
+    @property
+    def fields(self) -> list[tuple[Any, ...]]:
+        """A baseline for each hour of the season, and target and deviation that the newest reading was compared with."""
+        return [*baseline.fields(HOURS[self._options.season]), ("target", "<f8"), ("sigma", "<f8")]
+
+    def standardise(self, rows: Rows, at: I64, time: I64, value: F64) -> Standardised:
+        """Return readings beside the reference of what was before them, and learn from them. Arguments as of `Detector.judge`."""
+        options = self._options
+        cells = (at, hour_of(time, self._zone, options.season))
+        target = rows["mean"][cells] if options.target is None else np.full(len(at), options.target)
+        sigma = baseline.spread(rows, cells, options.min_spread) if options.sigma is None else np.full(len(at), options.sigma)
+        ready: BOOL = np.ones(len(at), np.bool_)
+        if not options.known:
+            ready = (time - rows["first"][at] >= self._learn) & (rows["weight"][cells] >= _FEWEST)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            z = np.where(sigma > 0, np.clip((value - target) / sigma, -_WILD, _WILD), 0.0)
+        if not options.known:
+            baseline.learn(rows, cells, time, value, options.half_life, ready)
+        rows["target"][at], rows["sigma"][at] = target, sigma
+        return Standardised(z, target, sigma, ready)

@@ -12,28 +12,27 @@ import numpy as np
 from trunkline.config.anomalies import Cusum
 from trunkline.log.codec.columns import F64, I64
 from trunkline.model.reading import Value
-from trunkline.processing.anomaly import baseline
-from trunkline.processing.anomaly.chart import standardise
+from trunkline.processing.anomaly.chart import Reference
 from trunkline.processing.anomaly.detector import Judgement, Rows
-from trunkline.processing.anomaly.ewma import reference
 
 
 class CusumDetector:
     """Judges the sums up to and with a reading. A sum is held at twice the threshold, so that it comes down again in time."""
 
-    def __init__(self, options: Cusum) -> None:
+    def __init__(self, options: Cusum, zone: str) -> None:
         self._options = options
+        self._reference = Reference(options, zone)
 
     @property
     def fields(self) -> list[tuple[Any, ...]]:
         """The reference; for each side the sum, how many readings are in it and when it left zero; readings in a row within the slack."""
         sides = [(f"{side}_{name}", kind) for side in ("up", "down") for name, kind in (("sum", "<f8"), ("count", "<i8"), ("since", "<i8"))]
-        return [*baseline.fields(), *sides, ("inside", "<i8")]
+        return [*self._reference.fields, *sides, ("inside", "<i8")]
 
     def judge(self, rows: Rows, at: I64, time: I64, value: F64) -> Judgement:
         """See `Detector.judge`."""
         slack, threshold = self._options.slack, self._options.threshold
-        z, target, sigma, ready = standardise(self._options, rows, at, time, value)
+        z, target, sigma, ready = self._reference.standardise(rows, at, time, value)
         inside = np.where(np.abs(z) <= slack, rows["inside"][at] + 1, 0)
         rows["inside"][at] = inside
         score = np.zeros(len(at))
@@ -51,8 +50,7 @@ class CusumDetector:
     def evidence(self, row: np.void) -> dict[str, Value]:
         """Return which way it went, since when and by how much."""
         side = "up" if row["up_sum"] >= row["down_sum"] else "down"
-        _, sigma = reference(self._options.target, self._options.sigma, self._options.min_spread, row)
-        count = int(row[f"{side}_count"])
+        count, sigma = int(row[f"{side}_count"]), float(row["sigma"])
         shift = (self._options.slack + float(row[f"{side}_sum"]) / max(count, 1)) * sigma
         return {
             "direction": side,

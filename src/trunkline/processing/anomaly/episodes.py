@@ -84,10 +84,11 @@ class Episodes:
         return turns
 
     def _follow(self, at: I64, time: I64, score: F64, active: BOOL, now: int) -> None:
-        higher = ~active | (score > self.rows["peak"][at])
+        going = active | (self.rows["since"][at] != NEVER)
+        higher = ~going | (score > self.rows["peak"][at])
         self.rows["peak"][at] = np.where(higher, score, self.rows["peak"][at])
         self.rows["peak_time"][at] = np.where(higher, time, self.rows["peak_time"][at])
-        self.rows["readings"][at] = np.where(active, self.rows["readings"][at] + 1, 1)
+        self.rows["readings"][at] = np.where(going, self.rows["readings"][at] + 1, 1)
         self.rows["heard"][at] = now
 
     def _turns(self, at: I64, places: I64, since: I64, active: BOOL, turned: BOOL) -> list[Turn]:

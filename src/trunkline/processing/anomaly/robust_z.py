@@ -16,6 +16,8 @@ from trunkline.processing.anomaly.detector import Judgement, Rows, scored
 
 _MAD: Final = 1.4826
 _MEAN_AD: Final = 1.2533
+#: Share of a window that has to differ from its median for the mean distance to say anything.
+_MOVED: Final = 0.2
 #: Fewer readings in the window have no spread to speak of.
 _FEWEST: Final = 10
 
@@ -49,7 +51,7 @@ class RobustZDetector:
             spread = _MAD * _median(away, number)
             flat = np.flatnonzero(spread == 0)
             if len(flat):
-                spread[flat] = _MEAN_AD * np.where(use[flat], away[flat], 0.0).sum(axis=1) / np.maximum(number[flat], 1)
+                spread[flat] = _mean_spread(np.where(use[flat], away[flat], 0.0), number[flat])
             spread = np.maximum(spread, self._options.min_spread)
             ready = (number >= _FEWEST) & (time - rows["first"][at] >= self._learn)
             score = np.where(ready, scored(value - middle, spread), np.nan)
@@ -65,6 +67,12 @@ class RobustZDetector:
     def evidence(self, row: np.void) -> dict[str, Value]:
         """Return the window that the reading was judged by."""
         return {"window_from": int(row["oldest"]), "window_to": int(row["newest"]), "window_readings": int(row["number"])}
+
+
+def _mean_spread(away: F64, number: I64) -> F64:
+    """Return the spread by the mean distance; 0 where too few readings moved at all: a set point that is changed once is no anomaly."""
+    moved = (away > 0).sum(axis=1) >= _MOVED * number
+    return np.where(moved, _MEAN_AD * away.sum(axis=1) / np.maximum(number, 1), 0.0)
 
 
 def _median(values: F64, number: I64) -> F64:

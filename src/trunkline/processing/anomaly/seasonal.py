@@ -1,9 +1,6 @@
 """Seasonal profile: mean and standard deviation of each hour of the day or week, learnt with exponential forgetting."""
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -13,12 +10,10 @@ from trunkline.model import times
 from trunkline.model.reading import Value
 from trunkline.processing.anomaly import baseline
 from trunkline.processing.anomaly.detector import Judgement, Rows, scored
+from trunkline.processing.anomaly.hours import HOURS, hour_of
 
 #: Weight of learnt readings below which an hour is not judged.
 _FEWEST: Final = 10.0
-#: Offsets of zones change at whole quarters of an hour of UTC only.
-_QUARTER: Final = 15 * times.MINUTE
-_HOURS: Final = {"day": 24, "week": 168}
 
 
 class SeasonalDetector:
@@ -26,18 +21,17 @@ class SeasonalDetector:
 
     def __init__(self, options: Seasonal, zone: str) -> None:
         self._options = options
-        self._hours = _HOURS[options.season]
         self._learn = int(options.learn * times.SECOND)
         self._zone = zone
 
     @property
     def fields(self) -> list[tuple[Any, ...]]:
         """A baseline for each hour, and the hour of the newest reading."""
-        return [*baseline.fields(self._hours), ("hour", "<i8")]
+        return [*baseline.fields(HOURS[self._options.season]), ("hour", "<i8")]
 
     def judge(self, rows: Rows, at: I64, time: I64, value: F64) -> Judgement:
         """See `Detector.judge`."""
-        hour = hours(time, self._zone) % self._hours
+        hour = hour_of(time, self._zone, self._options.season)
         cells = (at, hour)
         rows["hour"][at] = hour
         mean, spread = rows["mean"][cells], baseline.spread(rows, cells, self._options.min_spread)
@@ -52,17 +46,3 @@ class SeasonalDetector:
         """Return the hour that it was compared with, from 0 (midnight, of Monday for a week), and how many readings of it are known."""
         hour = int(row["hour"])
         return {"hour": hour, "season": self._options.season, "hour_readings": round(float(row["weight"][hour]) - 1, 1), "zone": self._zone}
-
-
-def hours(time: I64, zone: str) -> I64:
-    """Return the hour of the week that clocks of the zone show, 0 to 167 from Monday's midnight; by 24 it leaves that of the day."""
-    quarters, place = np.unique(time // _QUARTER, return_inverse=True)
-    known: I64 = np.array([_hour(quarter, zone) for quarter in quarters.tolist()], np.int64)
-    found: I64 = known[place]
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _hour(quarter: int, zone: str) -> int:
-    moment = datetime.fromtimestamp(quarter * _QUARTER // times.SECOND, UTC).astimezone(ZoneInfo(zone))
-    return moment.weekday() * 24 + moment.hour
