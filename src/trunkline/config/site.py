@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trunkline.config.alarms import AlarmsConfig
 from trunkline.config.derived import DerivedConfig
+from trunkline.config.anomalies import AnomalyRule
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.notifications import NotificationsConfig
@@ -221,6 +222,7 @@ class SiteConfig(Model):
     notifications: NotificationsConfig = NotificationsConfig()
     rollups: RollupsConfig = RollupsConfig()
     api: ApiConfig = ApiConfig()
+    anomalies: tuple[AnomalyRule, ...] = Field((), description="rules that watch tags for what is unusual; without any nothing is watched")
     lab: LabConfig | None = None
 
     @property
