@@ -26,7 +26,11 @@ CONFIG = RollupsConfig.model_validate(
     {
         "grace_seconds": 0,
         "repair_seconds": 0,
-        "tags": [{"tags": ["COUNT*"], "counter": {"rollover": 1000}}, {"tags": ["A"], "hold_seconds": 90}, {"tags": ["A", "FINE"], "tiers": ["1s", "10s"]}],
+        "tags": [
+            {"tags": ["COUNT*"], "counter": {"rollover": 1000}},
+            {"tags": ["A"], "hold_seconds": 90},
+            {"tags": ["A", "FINE"], "tiers": ["1s", "10s"]},
+        ],
     }
 )
 ZONE = ZoneInfo("Asia/Kolkata")
@@ -178,7 +182,7 @@ def test_days_are_those_of_the_site(conninfo: str, zone: str) -> None:
     site.roll()
     report = site.check()
     assert differences(report) == []
-    query = f"SELECT count(*) FROM rollup WHERE tier = 5 AND (start AT TIME ZONE '{zone}')::time <> '00:00'"  # noqa: S608 - a zone of the list above
+    query = f"SELECT count(*) FROM rollup WHERE tier = 5 AND (start AT TIME ZONE '{zone}')::time <> '00:00'"
     assert site.table(query) == [(0,)]
 
 
@@ -244,7 +248,7 @@ def test_history_of_before_rollups_is_rolled_up(site: Site) -> None:
     """The migration marks what is there, hour by hour."""
     site.write(mixed(1, 100, START, 3 * HOUR))
     marks = "SELECT 3, hour, hour + interval '1 hour', array_agg(DISTINCT series_id) FROM (SELECT date_bin('1 hour', t0, '1970-01-01Z') AS hour, series_id FROM segment) g GROUP BY hour"
-    site.table(f"TRUNCATE rollup_due; INSERT INTO rollup_due (tier, start, stop, series) {marks}")  # noqa: S608 - constants
+    site.table(f"TRUNCATE rollup_due; INSERT INTO rollup_due (tier, start, stop, series) {marks}")
     site.roll()
     assert differences(site.check()) == []
     assert site.table("SELECT count(*) FROM rollup WHERE tier = 4 AND n > 0") == [(9,)]

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trunkline.config.alarms import AlarmsConfig
-from trunkline.config.derived import DerivedConfig
 from trunkline.config.anomalies import AnomalyRule
+from trunkline.config.derived import DerivedConfig
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.notifications import NotificationsConfig

@@ -214,9 +214,7 @@ def _windows(tier: Tier, zone: ZoneInfo, low: int, high: int) -> Iterator[tuple[
         begin = end
 
 
-def _check_window(
-    connection: Connection, place: _Place, tier: Tier, span: tuple[int, int], base: float | None, report: Report
-) -> None:
+def _check_window(connection: Connection, place: _Place, tier: Tier, span: tuple[int, int], base: float | None, report: Report) -> None:
     begin, end = span
     width = end - begin if tier is Tier.DAY else tier.width
     asked = {

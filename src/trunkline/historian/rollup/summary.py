@@ -268,5 +268,3 @@ def _totals(cells: _Cells, chosen: I64, rows: Rows) -> None:
 def held_at_end(rows: Rows) -> Held:
     """Return what the buckets after these begin with."""
     return Held(rows["end_t"].copy(), rows["end_q"].astype(np.int64) & 0xFFFF, rows["end_v"].copy(), rows["counted"].copy())
-
-
