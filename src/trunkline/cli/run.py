@@ -16,6 +16,7 @@ import typer
 from trunkline.cli.output import fail
 from trunkline.config.loading import Site, load
 from trunkline.config.stamp import write_stamp
+from trunkline.log.port import Log
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater, TrunklineError
 from trunkline.supervisor import logs
 from trunkline.supervisor.collector import set_collector
@@ -184,15 +185,20 @@ def evaluate(file: SiteFile, member: Member = "evaluate-0") -> None:
 
 @app.command()
 def notify(file: SiteFile, member: Member = "notify-0") -> None:
-    """Send notifications by the channels of the site file."""
+    """Decide who is told of which alarm, and tell them by the channels of the site file."""
     site = _open(file, f"notify:{_named(member)}")
     from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+    from trunkline.processing.runtime import StepRunner, run_together  # noqa: PLC0415
     from trunkline.sinks.notify import port  # noqa: PLC0415
     from trunkline.sinks.notify.deliver import Deliverer  # noqa: PLC0415
     from trunkline.sinks.notify.topics import topics_of  # noqa: PLC0415
+    from trunkline.supervisor.steps import routing_step  # noqa: PLC0415
+
+    def opened() -> Log:
+        return open_site_log(site.config.log, site.data_dir, site.secrets)
 
     deliverer = Deliverer(
-        lambda: open_site_log(site.config.log, site.data_dir, site.secrets),
+        opened,
         site.config.notifications,
         topics_of(layout_of(site.config.log)),
         port.Site(site.name, site.config.title),
@@ -200,7 +206,7 @@ def notify(file: SiteFile, member: Member = "notify-0") -> None:
         member=member,
     )
     try:
-        deliverer.run(stop_event())
+        run_together([StepRunner(opened, routing_step(site), member), deliverer], stop_event())
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
 

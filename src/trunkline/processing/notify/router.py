@@ -92,9 +92,6 @@ class Router:
         for kind in self._kinds:
             kind.restore(entries)
 
-    def warm(self, alarms: Iterable[Alarm]) -> None:
-        """Do nothing with input seen before: everything that the router knows is in its entries."""
-
     @property
     def _kinds(self) -> tuple[Entries[Any], ...]:
         return self._open, self._holds, self._digests, self._minutes

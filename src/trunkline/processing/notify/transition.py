@@ -73,7 +73,7 @@ def transition_of(alarm: Alarm, now: int, device_alarm_seconds: float) -> Transi
     on_time = now - alarm.time <= device_alarm_seconds * times.SECOND
     live = given.get("live") is not False if "rule" in given else on_time
     standing = _STATES.get(str(state), "active")
-    if not alarm.active and standing in ("active", "acknowledged"):
+    if state is None and not alarm.active:
         standing = "cleared"
     until = given.get("shelved_until")
     return Transition(
