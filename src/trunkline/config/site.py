@@ -229,3 +229,8 @@ class SiteConfig(Model):
     def keeps_alarms(self) -> bool:
         """Whether the file has a section for alarms: even an empty one gives devices' own alarms a life."""
         return "alarms" in self.model_fields_set
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is anything to derive, to alarm on or to watch."""
+        return self.keeps_alarms or bool(self.derived) or any(rule.enabled for rule in self.anomalies)
