@@ -16,6 +16,7 @@ import typer
 from trunkline.cli.output import fail
 from trunkline.config.loading import Site, load
 from trunkline.config.stamp import write_stamp
+from trunkline.log.port import Log
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater, TrunklineError
 from trunkline.supervisor import logs
 from trunkline.supervisor.collector import set_collector
@@ -183,6 +184,34 @@ def evaluate(file: SiteFile, member: Member = "evaluate-0") -> None:
 
 
 @app.command()
+def notify(file: SiteFile, member: Member = "notify-0") -> None:
+    """Decide who is told of which alarm, and tell them by the channels of the site file."""
+    site = _open(file, f"notify:{_named(member)}")
+    from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+    from trunkline.processing.runtime import StepRunner, run_together  # noqa: PLC0415
+    from trunkline.sinks.notify import port  # noqa: PLC0415
+    from trunkline.sinks.notify.deliver import Deliverer  # noqa: PLC0415
+    from trunkline.sinks.notify.topics import topics_of  # noqa: PLC0415
+    from trunkline.supervisor.steps import routing_step  # noqa: PLC0415
+
+    def opened() -> Log:
+        return open_site_log(site.config.log, site.data_dir, site.secrets)
+
+    deliverer = Deliverer(
+        opened,
+        site.config.notifications,
+        topics_of(layout_of(site.config.log)),
+        port.Site(site.name, site.config.title),
+        site.secrets,
+        member=member,
+    )
+    try:
+        run_together([StepRunner(opened, routing_step(site), member), deliverer], stop_event())
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
 def kafka(file: SiteFile) -> None:
     """Run the lab's brokers of Apache Kafka."""
     site = _open(file, "kafka")
@@ -223,7 +252,7 @@ def historian(file: SiteFile, member: Member = "historian-0") -> None:
     from trunkline.historian.role import run_historian  # noqa: PLC0415
     from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
     from trunkline.log.port import Log  # noqa: PLC0415
-    from trunkline.supervisor.wiring import conninfo, series_registry  # noqa: PLC0415
+    from trunkline.supervisor.wiring import conninfo, rollups_of, series_registry  # noqa: PLC0415
 
     stop = stop_event()
     address = conninfo(site)
@@ -234,7 +263,9 @@ def historian(file: SiteFile, member: Member = "historian-0") -> None:
         if not retry(lambda: opened.append(open_site_log(site.config.log, site.data_dir, site.secrets)), stop, "the site log is away"):
             return
         layout = layout_of(site.config.log)
-        run_historian(opened[0], layout, address, site.config.historian, stop, registry=series_registry(site), member=member)
+        rollups = rollups_of(site, opened[0])
+        registry = series_registry(site)
+        run_historian(opened[0], layout, address, site.config.historian, stop, registry=registry, member=member, rollups=rollups)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
     except RetryLater as error:

@@ -9,9 +9,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trunkline.config.alarms import AlarmsConfig
+from trunkline.config.anomalies import AnomalyRule
+from trunkline.config.derived import DerivedConfig
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
+from trunkline.config.notifications import NotificationsConfig
 from trunkline.config.registry import RegistryConfig
+from trunkline.config.rollups import RollupsConfig
 from trunkline.config.rules import AnyRule
 from trunkline.config.secrets import references
 from trunkline.config.tags import Identifier, Model, Seconds, SizeText
@@ -213,8 +217,12 @@ class SiteConfig(Model):
     validation: ValidationConfig = ValidationConfig()
     alarms: AlarmsConfig = AlarmsConfig()
     rules: tuple[AnyRule, ...] = Field((), description="quality rules; each names the tags that it judges (docs/how-to/quality-rules.md)")
+    derived: tuple[DerivedConfig, ...] = Field((), description="tags that are reckoned from others")
     historian: HistorianConfig = HistorianConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
+    rollups: RollupsConfig = RollupsConfig()
     api: ApiConfig = ApiConfig()
+    anomalies: tuple[AnomalyRule, ...] = Field((), description="rules that watch tags for what is unusual; without any nothing is watched")
     lab: LabConfig | None = None
 
     @property

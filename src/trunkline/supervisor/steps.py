@@ -19,3 +19,11 @@ def evaluating_steps(site: Site) -> list[Callable[[], Step]]:
 
         steps.append(lambda: AlarmStep(layout, site.config.alarms, tags, schemas=schemas, forms=forms))
     return steps
+
+
+def routing_step(site: Site) -> Callable[[], Step]:
+    """Return what makes the step of role 'notify'."""
+    from trunkline.processing.notify.step import NotifyStep  # noqa: PLC0415 - see above
+
+    layout, schemas, config = layout_of(site.config.log), client_of(site), site.config
+    return lambda: NotifyStep(layout, config.notifications, config.timezone, lives=config.keeps_alarms, schemas=schemas)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from trunkline.api.answers import answer
 from trunkline.api.models import AlarmAction, AlarmAnswer, AlarmList
+from trunkline.api.problem import bad_request
 from trunkline.api.services import IdentityDep, ServicesDep
 from trunkline.api.values import wire
 from trunkline.model import times
@@ -37,6 +38,8 @@ def alarms(found: ServicesDep) -> Response:
 @router.post("/alarms/actions", summary="Acknowledge, shelve, suppress, comment", response_model=AlarmAnswer)
 def act(found: ServicesDep, who: IdentityDep, asked: AlarmAction) -> Response:
     """Have one action done to one alarm, and say what came of it: done, refused (why), or unknown when no answer came."""
+    if not found.site.config.keeps_alarms:
+        raise bad_request("This site keeps no alarms.", "Add a section 'alarms:' to the site file.")
     kind = ActionKind(asked.action)
     needed = _NEEDS.get(kind, Role.OPERATOR)
     if who.role < needed:

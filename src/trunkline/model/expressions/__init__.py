@@ -52,13 +52,14 @@ class Expression:
         good_of, age_of: those of them whose goodness or age it asks for.
         value_of: those of them whose value it takes.
         gives: what comes out.
+        subject, condition: of 'A when B' the two sides; else the expression itself and None.
         tree: its structure.
 
     Raises:
         ValueError: the text is no expression; the message says in which column, and how to mend it.
     """
 
-    __slots__ = ("_many", "_one", "age_of", "gives", "good_of", "home", "tags", "text", "tree", "value_of")
+    __slots__ = ("_many", "_one", "age_of", "condition", "gives", "good_of", "home", "subject", "tags", "text", "tree", "value_of")
 
     def __init__(self, text: str, home: str = "") -> None:
         self.text = text
@@ -77,6 +78,11 @@ class Expression:
         self.good_of = named(frozenset({"isgood"}))
         self.age_of = named(frozenset({"age"}))
         self.gives = _gives(self.tree)
+        self.subject: Expression = self
+        self.condition: Expression | None = None
+        if self.tree.op == "when":
+            at = self.tree.column - 1
+            self.subject, self.condition = Expression(text[:at], home), Expression(text[at + len("when") :], home)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and (self.text, self.home) == (other.text, other.home)
