@@ -91,7 +91,7 @@ def device(active: bool, second: float) -> Alarm:
         gateway_time=moment,
         asset="P.A.U",
         source="plc",
-        severity=severity,
+        severity=AlarmSeverity.HIGH,
         active=active,
         value=3.5,
     )
