@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
+from trunkline.config.crosscheck_alarms import alarms
 from trunkline.config.crosscheck_derived import derived
 from trunkline.config.crosscheck_notifications import notifications
 from trunkline.config.examining import Examined
@@ -43,6 +44,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from quality_rules(examined.config, examined)
         yield from notifications(examined.config.notifications, examined)
         yield from derived(examined.config, examined)
+        yield from alarms(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:

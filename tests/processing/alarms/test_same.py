@@ -24,6 +24,7 @@ EVERY_KIND = f"""
 - {{id: stopped, tag: {RUNNING}, kind: discrete, equals: false, priority: INFO}}
 - {{id: manual, tag: {MODE}, kind: discrete, equals: MANUAL, off_delay: 2}}
 - {{id: stale, tags: ['**'], kind: stale, silence: 6}}
+- {{id: both, tag: {FLOW}, kind: expression, expression: "FLOW_RATE > 94 and (RUNNING == off or MODE == 'MANUAL')", on_delay: 1}}
 - {{id: fault, tag: {FLOW}, kind: fault, on_delay: 1}}
 """
 

@@ -21,6 +21,7 @@ from trunkline.processing.alarms.conditions import (
     Rate,
     Sample,
     Silence,
+    Truth,
     number,
 )
 from trunkline.processing.alarms.plan import FAULTY, MISSING, Item, Plan
@@ -76,7 +77,7 @@ class Watch:
                 self._own[where].append(place)
                 self._worst[where] = max(self._worst[where], item.worst)
                 self._asks_bad[where] |= item.clear_on_bad or isinstance(item.judge, Fault)
-                self._each[where] |= isinstance(item.judge, Equals)
+                self._each[where] |= isinstance(item.judge, Equals | Truth)
         self._has_rate = any(isinstance(item.judge, Rate) for item in items)
         self._has_silence = any(isinstance(item.judge, Silence) for item in items)
 
