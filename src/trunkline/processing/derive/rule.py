@@ -90,7 +90,7 @@ class Rule:
             late = moments[: np.searchsorted(moments, self.evaluated, "right")]
             new = moments[len(late) :]
             self._deadlines = np.where(self._deadlines == _ANEW, now + self._settle, self._deadlines)
-            self._wait(new, np.maximum(new if self._step else now, now) + self._settle)
+            self._wait(new, (np.maximum(new, now) if self._step else np.full(len(new), now)) + self._settle)
             ripe = self._ripe(now)
             if len(late) and self._step:
                 self._count_late(len(late))

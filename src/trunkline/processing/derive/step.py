@@ -5,7 +5,7 @@ for a checkpoint and rebuilt by `warm`; what does not (numbers given, moments re
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
