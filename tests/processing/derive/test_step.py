@@ -206,18 +206,18 @@ def test_a_late_moment_whose_inputs_are_forgotten_is_counted_and_not_told() -> N
 def test_what_held_at_a_moment(readings: list[tuple[int, int]], batch: int) -> None:
     """The memory against a plain list: the newest reading not after a moment, of equal times the one that came last."""
     one = step(definitions("[{path: TOTAL, calc: A + 0}]"))
-    memory = one._memory  # noqa: SLF001 - the part under test
+    memory = one._memory
     for start in range(0, len(readings), batch):
         arrived = memory.arrived(columns(Given("A", second, float(number)) for second, number in readings[start : start + batch]), frozenset())
         for portion in memory.portions(arrived):
             memory.add(portion)
     remembered = sorted(enumerate(readings), key=lambda each: (each[1][0], each[0]))
-    held = memory.held(0, np.array([at(second) for second in range(31)]))
+    held = memory.held(np.array([0]), np.array([at(second) for second in range(31)]))
     for second in range(31):
-        if not held.known[second]:
+        if not held.known[0, second]:
             continue
         expected = [number for _, (when, number) in remembered if when <= second]
-        assert held.value[second] == expected[-1]
+        assert held.number[0, second] == expected[-1]
 
 
 @pytest.mark.parametrize("tag", ["OTHER", "TOTAL"])
