@@ -69,6 +69,7 @@ lint: $(STAMPS)/dev ## style, types, layers, generated pages
 	$(PY) -m trunkline.api.openapi --check
 	$(PY) -m trunkline.config.reference --check
 	$(PY) -m trunkline.log.reference --check
+	$(PY) -m trunkline.processing.alarms.reference --check
 
 ui-test: $(STAMPS)/ui ## types, style and unit tests of the page
 	cd ui && $(NODE_PATH_FIRST) npm run --silent typecheck && $(NODE_PATH_FIRST) npm run --silent lint && $(NODE_PATH_FIRST) npm test --silent

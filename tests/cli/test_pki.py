@@ -118,7 +118,7 @@ def test_a_site_gets_its_credentials(pki: Path, tmp_path: Path) -> None:
     site.write_text("site: plant01\ndata_dir: .\ngateways: [{id: g1}, {id: g2}]\n")
     said = trunkline("pki", "provision", pki, site)
     assert said.code == 0
-    names = {"gateway-g1", "gateway-g2", "validate", "historian", "api", "site", "admin"}
+    names = {"gateway-g1", "gateway-g2", "validate", "evaluate", "notify", "historian", "api", "site", "admin"}
     assert {path.name for path in (tmp_path / "secrets").iterdir()} == {f"kafka-{name}" for name in names}
     assert {path.stem for path in pki.glob("*.pem")} == names | {"ca"}
     assert "gateway-g1: new password, new certificate" in said.text

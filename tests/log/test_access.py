@@ -27,6 +27,8 @@ from trunkline.model.reading import Category
 USERS: Final = (
     User("gateway-g1", "gateway"),
     User("validate", "validate"),
+    User("evaluate", "evaluate"),
+    User("notify", "notify"),
     User("historian", "historian"),
     User("api", "api"),
     User("site", "site"),
@@ -36,12 +38,23 @@ USERS: Final = (
     User("operator", "admin"),  # the cluster's own 'admin' is a super user: rights would not show
 )
 STRANGER: Final = "someone.elses.topic"
-GROUPS: Final = ("validate", "historian", "reader-bi", "reader-bi.dashboards", "edge-rig-mm2", "edge-other-mm2", "someone.elses.group")
+GROUPS: Final = (
+    "validate",
+    "historian",
+    "alarms",
+    "notify",
+    "notify.pager",
+    "reader-bi",
+    "reader-bi.dashboards",
+    "edge-rig-mm2",
+    "edge-other-mm2",
+    "someone.elses.group",
+)
 MIRROR_BOOKS: Final = {
     *(f"mm2-{book}.edge-rig.internal" for book in ("configs", "offsets", "status", "offset-syncs")),
     "edge-rig.checkpoints.internal",
 }
-TRANSACTIONS: Final = ("gateway-g1.append", "gateway-g2.append", "validate.worker-0")
+TRANSACTIONS: Final = ("gateway-g1.append", "gateway-g2.append", "validate.worker-0", "alarms.alarms-0")
 OPERATION_OF: Final = {kind: operation for operation, kind in OPERATIONS.items()}
 
 
@@ -76,7 +89,8 @@ def test_producers_do_not_read_and_consumers_do_not_write(layout: Layout) -> Non
     for spec in layout.specs():
         assert "read" not in allowed(User("producer-erp", "external-producer"), layout, "topic", spec.name)
         assert "write" not in allowed(User("reader-bi", "external-reader"), layout, "topic", spec.name)
-        assert "write" not in allowed(User("api", "api"), layout, "topic", spec.name)
+        asks = spec.name == layout.alarm_actions
+        assert ("write" in allowed(User("api", "api"), layout, "topic", spec.name)) == asks, "the page asks the alarm step, nobody else"
     for raw in layout.categories("raw"):
         assert allowed(User("gateway-g1", "gateway"), layout, "topic", raw) == {"write", "describe"}
         assert "write" not in allowed(User("historian", "historian"), layout, "topic", raw)
@@ -120,7 +134,7 @@ def test_an_edge_keeps_its_books_to_itself(layout: Layout) -> None:
 def test_a_site_has_a_principal_for_every_gateway() -> None:
     """PD-14."""
     names = [user.name for user in site_users(["g1", "g2"])]
-    assert names == ["gateway-g1", "gateway-g2", "validate", "historian", "api", "site", "admin"]
+    assert names == ["gateway-g1", "gateway-g2", "validate", "evaluate", "notify", "historian", "api", "site", "admin"]
 
 
 # --- the brokers

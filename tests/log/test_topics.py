@@ -152,7 +152,9 @@ def test_gateway_topics() -> None:
     }
     assert {name: spec(layout, name).retention_us for name in kept} == kept
     more = {"logs.adapters", "logs.gateway", "logs.sinks", "dlq.invalid_telemetry", "dlq.invalid_events", "dlq.invalid_alarms"}
-    more |= {"dlq.buffer_overflow", "metrics.gateways", "metrics.historian"}
+    more |= {"dlq.buffer_overflow", "metrics.gateways", "metrics.historian", "telemetry.1day"}
+    more |= {"alarms.actions", "alarms.answers", "notifications", "notifications.deliveries"}
+    more |= {f"state.{step}" for step in ("validate", "derive", "alarms", "anomaly", "notify")}
     assert {one.name for one in layout.specs()} == {*kept, *more}
 
 

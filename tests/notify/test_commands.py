@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 from tests.cli.support import trunkline
+from tests.notify.alarms import transition
 from tests.notify.receivers import HttpReceiver
 from tests.notify.support import request, until
 
 from trunkline.config.loading import load
+from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.notifications import encode_request
 from trunkline.log.following import read_last
-from trunkline.log.opening import open_site_journal
-from trunkline.log.port import Topic
-from trunkline.sinks.notify.topics import LOG, REQUESTS
+from trunkline.log.opening import layout_of, open_site_journal
+from trunkline.log.port import Record
+from trunkline.model.reading import Category
 from trunkline.supervisor.supervisor import role_commands
 
 SITE = """site: plant-1
@@ -89,15 +91,16 @@ def test_the_role_delivers_and_the_log_tells(site: Path, hook: HttpReceiver) -> 
     """The role as the supervisor starts it: it sends, writes the delivery log, stops in order, and shows no secret."""
     loaded = load(site)
     journal = open_site_journal(loaded.config.log, loaded.data_dir)
-    journal.create([Topic(REQUESTS, 2), Topic(LOG)])
+    layout = layout_of(loaded.config.log)
+    requests, deliveries = layout.notifications, layout.deliveries
     hook.script.append(404)
     hook.body = f"no such key: {KEY}".encode()
-    journal.append(REQUESTS, [encode_request(request(1)), encode_request(request(2))])
+    journal.append(requests, [encode_request(request(1)), encode_request(request(2))])
     assert role_commands(loaded)["notify"][-2:] == ["notify", str(site)]
     command = [sys.executable, "-m", "trunkline.cli.entry", "run", "notify", str(site)]
     role = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:
-        until(lambda: len(read_last(journal, journal.bounds(LOG), 10, lambda _: True)) == 2, "the delivery log")
+        until(lambda: len(read_last(journal, journal.bounds(deliveries), 10, lambda _: True)) == 2, "the delivery log")
         role.send_signal(signal.SIGTERM)
         out, _ = role.communicate(timeout=30)
     finally:
@@ -111,6 +114,26 @@ def test_the_role_delivers_and_the_log_tells(site: Path, hook: HttpReceiver) -> 
     assert [one["request"] for one in trunkline("notify", "log", site, "--outcome", "refused", "--json").documents[:-1]] == ["r1"]
     assert "no such key: ***" in trunkline("notify", "log", site).text
     assert KEY not in said.out
+
+
+def test_an_alarm_of_the_log_is_told(site: Path, hook: HttpReceiver) -> None:
+    """W-140: both halves of the role: a transition on the topic of clean alarms arrives at the receiver."""
+    loaded = load(site)
+    journal = open_site_journal(loaded.config.log, loaded.data_dir)
+    (topic,) = layout_of(loaded.config.log).topics(Category.ALARM, "clean")
+    journal.append(topic, [Record(encode_event(transition("occurrence", severity="HIGH")), b"k")])
+    command = [sys.executable, "-m", "trunkline.cli.entry", "run", "notify", str(site)]
+    role = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        until(lambda: len(hook.posts) == 1, "the message")
+        role.send_signal(signal.SIGTERM)
+        out, _ = role.communicate(timeout=30)
+    finally:
+        role.kill()
+        role.wait()
+        journal.close()
+    assert role.returncode == 0, out
+    assert (hook.posts[0].json["dedup_key"], hook.posts[0].json["people"]) == ("occurrence", ["anna"])
 
 
 def test_a_site_without_channels_has_no_such_role(tmp_path: Path) -> None:

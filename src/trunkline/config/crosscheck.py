@@ -10,10 +10,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
+from trunkline.config.crosscheck_alarms import alarms
+from trunkline.config.crosscheck_derived import derived
 from trunkline.config.crosscheck_notifications import notifications
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
+from trunkline.config.rulecheck import quality_rules
 from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, key_bytes, references, scheme_of, texts
 from trunkline.config.site import LogConfig, SiteConfig
 from trunkline.config.stamp import Stamp, StampUnreadable, read_stamp
@@ -38,7 +41,10 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _form(examined.config, examined)
         yield from _brokers(examined.config, examined)
         yield from _members(examined.config, examined)
+        yield from quality_rules(examined.config, examined)
         yield from notifications(examined.config.notifications, examined)
+        yield from derived(examined.config, examined)
+        yield from alarms(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:

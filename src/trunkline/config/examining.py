@@ -57,7 +57,7 @@ def examine(path: Path) -> Examined:
     try:
         examined.config = SiteConfig.model_validate(read.data)
     except ValidationError as error:
-        examined.problems.extend(_problems(error, SiteConfig, (), read))
+        examined.problems.extend(problems_of(error, SiteConfig, (), read))
     for location, gateway, section in _source_sections(read.data):
         source = _source(location, section, examined)
         if source is not None:
@@ -91,11 +91,12 @@ def _source(location: Location, section: dict[Any, Any], examined: Examined) -> 
     try:
         return model.model_validate(section)
     except ValidationError as error:
-        examined.problems.extend(_problems(error, model, location, examined.document))
+        examined.problems.extend(problems_of(error, model, location, examined.document))
         return None
 
 
-def _problems(error: ValidationError, model: type[BaseModel], base: Location, read: Document) -> Iterator[Problem]:
+def problems_of(error: ValidationError, model: type[BaseModel], base: Location, read: Document) -> Iterator[Problem]:
+    """Yield the problems of a section of a document, each with line and mend."""
     for detail in error.errors(include_url=False):
         message, mend = explain(detail, model)
         unknown = detail["type"] in {"extra_forbidden", "invalid_key"}

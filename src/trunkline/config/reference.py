@@ -55,12 +55,19 @@ def _sections(model: type[BaseModel], title: str, hidden: set[str]) -> Iterator[
         yield f"| `{info.alias or name}` | {_cell(_type(info))} | {_default(info)} | {_cell(info.description or _about(info))} |"
     shown = set()
     for name, info in model.model_fields.items():
-        for inner in _models(info.annotation):
+        inners = _models(info.annotation)
+        for inner in inners:
             if inner in shown or inner in (SourceConfig, TagConfig) or (name in hidden and inner in _common(name)):
                 continue
             shown.add(inner)
             label = f"`{name}`" if title == "Top level" else f"{title}, `{name}`"
-            yield from _sections(inner, label, hidden)
+            yield from _sections(inner, label + _kind(inner) * (len(inners) > 1), hidden)
+
+
+def _kind(model: type[BaseModel]) -> str:
+    """Return what tells a model of several from the others: the value of its 'kind'."""
+    kind = model.model_fields.get("kind")
+    return f" of kind {_name(kind.annotation)}" if kind is not None and get_origin(kind.annotation) is Literal else ""
 
 
 def _common(name: str) -> list[type[BaseModel]]:

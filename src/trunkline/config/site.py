@@ -7,10 +7,15 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from trunkline.config.alarms import AlarmsConfig
+from trunkline.config.anomalies import AnomalyRule
+from trunkline.config.derived import DerivedConfig
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
 from trunkline.config.notifications import NotificationsConfig
 from trunkline.config.registry import RegistryConfig
+from trunkline.config.rollups import RollupsConfig
+from trunkline.config.rules import AnyRule
 from trunkline.config.secrets import references
 from trunkline.config.tags import Identifier, Model, Seconds, SizeText
 from trunkline.config.zones import check_zone
@@ -167,6 +172,11 @@ class ValidationConfig(Model):
     max_future_seconds: Seconds = Field(10.0, description="a source time further ahead is refused")
     max_age_days: float = Field(3650.0, gt=0, description="a source time further back is refused")
     max_text_bytes: int = Field(65_536, ge=1, description="longer text values are refused")
+    bad: Literal["dead_letter", "keep"] = Field(
+        "dead_letter",
+        description="what becomes of a value that a tag's range or a rule calls BAD: 'dead_letter' keeps it out of history (W-124), 'keep' "
+        "stores it as BAD (E-72)",
+    )
     gap_factor: float = Field(2.0, gt=1, description="silence of more than this many usual intervals is a gap event (W-129)")
     members: Members = Field(1, description="processes of 'trunkline up' that share the partitions; more than there are stay idle (P-113)")
 
@@ -197,7 +207,22 @@ class SiteConfig(Model):
     registry: RegistryConfig | None = Field(None, description="the schema registry; without it only built-in schemas are known")
     gateways: tuple[GatewayConfig, ...] = ()
     validation: ValidationConfig = ValidationConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
+    rules: tuple[AnyRule, ...] = Field((), description="quality rules; each names the tags that it judges (docs/how-to/quality-rules.md)")
+    derived: tuple[DerivedConfig, ...] = Field((), description="tags that are reckoned from others")
     historian: HistorianConfig = HistorianConfig()
     notifications: NotificationsConfig = NotificationsConfig()
+    rollups: RollupsConfig = RollupsConfig()
     api: ApiConfig = ApiConfig()
+    anomalies: tuple[AnomalyRule, ...] = Field((), description="rules that watch tags for what is unusual; without any nothing is watched")
     lab: LabConfig | None = None
+
+    @property
+    def keeps_alarms(self) -> bool:
+        """Whether the file has a section for alarms: even an empty one gives devices' own alarms a life."""
+        return "alarms" in self.model_fields_set
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is anything to derive, to alarm on or to watch."""
+        return self.keeps_alarms or bool(self.derived) or any(rule.enabled for rule in self.anomalies)

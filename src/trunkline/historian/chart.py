@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from trunkline.historian.rollup.rows import Rows
 from trunkline.historian.segments import F64, I64, Readings
 from trunkline.model import times
 from trunkline.model.quality import SEVERITY_SHIFT, Severity
@@ -39,6 +40,16 @@ class Buckets:
             whole = [np.array(column, np.int64) for column in (start, n, valued, bad)]
             floats = [np.array(column, np.float64) for column in (low, high, total)]
             self._parts.append((whole[0], whole[1], whole[2], whole[3], floats[0], floats[1], floats[2]))
+
+    def add_rollups(self, rows: Rows) -> None:
+        """Add rollups, each of which lies wholly in one bucket."""
+        rows = rows[rows["n"] > 0]
+        if len(rows):
+            start = rows["start"] // self._width * self._width
+            valued = rows["valued"].astype(np.int64)
+            total = np.where(valued > 0, rows["avg"] * valued, np.nan)
+            not_good = rows["uncertain"].astype(np.int64) + rows["bad"]
+            self._parts.append((start, rows["n"].astype(np.int64), valued, not_good, rows["min"], rows["max"], total))
 
     def add_readings(self, readings: Readings) -> None:
         """Add single readings."""

@@ -179,5 +179,5 @@ def register(connection: Connection[Any]) -> None:
     connection.adapters.register_dumper(ArrayParameter, _ArrayDumper)
     connection.adapters.register_dumper(Time, _TimeDumper)
     connection.adapters.register_loader(TIMESTAMPTZ.oid, _TimeLoader)
-    for kind in (INT2, INT4, INT8, FLOAT8, UUID):
+    for kind in (INT2, INT4, INT8, FLOAT8, UUID, TIMESTAMPTZ):
         connection.adapters.register_loader(kind.array_oid, _loader(kind))

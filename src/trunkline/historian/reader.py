@@ -26,6 +26,9 @@ from trunkline.historian.readings import (
     TagPage,
     ValueAt,
 )
+from trunkline.historian.rollup import reading
+from trunkline.historian.rollup.reading import RollupSeries
+from trunkline.historian.rollup.tiers import BY_NAME, TierName
 from trunkline.historian.spans import SeriesKey
 from trunkline.ledger.coverage import Range
 from trunkline.ledger.status import GatewayStatus, decode_status
@@ -111,7 +114,8 @@ class Reader:
     def chart(self, tag: str, from_time: int, to_time: int, points: int = 500) -> Chart:
         """Return count, least, most and average of about `points` buckets of one width; always exact.
 
-        Segments that lie wholly in a bucket are taken from their headers, the others are unpacked.
+        Rollups are taken where whole ones make up a bucket and are up to date; of the rest, segments that lie wholly in a bucket are taken
+        from their headers and the others are unpacked.
 
         Raises:
             UnknownTag: there is no such series.
@@ -120,24 +124,31 @@ class Reader:
         if to_time <= from_time:
             raise ValueError(f"the time asked for runs backwards: from {from_time} to {to_time}")
         width = bucket_width(to_time - from_time, max(1, min(points, MAX_POINTS)))
-        buckets = Buckets(width)
+        buckets, resolution = Buckets(width), "raw"
         with self._pool.connection() as connection:
             series = _series(connection, tag)
-            span: dict[str, Any] = {
-                "series": series.id,
-                "from": Time(from_time),
-                "to": Time(to_time),
-                "width": timedelta(microseconds=width),
-            }
             if series.kind is Kind.TEXT:
-                buckets.add_rows(_rows(connection, queries.TEXT_BUCKETS, span))
+                buckets.add_rows(_rows(connection, queries.TEXT_BUCKETS, _span(series, from_time, to_time, width)))
             else:
-                buckets.add_rows(_rows(connection, queries.BUCKETS, span))
-                for readings in spans.unpacked(connection, series, queries.SPLIT, span):
-                    inside = np.flatnonzero((readings.time >= from_time) & (readings.time < to_time))
-                    buckets.add_readings(readings.take(inside))
+                resolution = _fill(connection, series, buckets, from_time, to_time, width)
         start, n, bad, least, most, average = buckets.result()
-        return Chart(tag, series.kind, series.unit, width, start, n, bad, least, most, average)
+        return Chart(tag, series.kind, series.unit, width, start, n, bad, least, most, average, resolution)
+
+    def rollup(self, tag: str, tier: TierName, from_time: int, to_time: int) -> RollupSeries:
+        """Return the buckets of a tier ('1s', '10s', '1min', '1h' or '1day') with from_time <= start < to_time (µs UTC).
+
+        The newest appear some seconds after they are over; '1s' and '10s' are kept for tags that the site file names.
+
+        Raises:
+            UnknownTag: there is no such series.
+            ValueError: there is no such tier.
+        """
+        if tier not in BY_NAME:
+            raise ValueError(f"there is no tier {tier!r}: use one of {', '.join(BY_NAME)}")
+        with self._pool.connection() as connection:
+            series = _series(connection, tag)
+            rows, stop = reading.read(connection, series.id, BY_NAME[tier], from_time, to_time)
+        return RollupSeries(tag, series.kind, series.unit, BY_NAME[tier], rows, stop)
 
     def at(self, tag: str, time: int, interpolate: Literal["hold", "linear"] = "hold") -> ValueAt | None:
         """Return a tag's value at a time: of the last reading not after it, or on the line to the next one.
@@ -235,6 +246,26 @@ def _series(connection: Connection, tag: str) -> SeriesKey:
     if not rows:
         raise UnknownTag(f"there is no tag {tag!r} in the historian")
     return SeriesKey(tag, rows[0][0], Kind(rows[0][1]), rows[0][2])
+
+
+def _span(series: SeriesKey, from_time: int, to_time: int, width: int) -> dict[str, Any]:
+    return {"series": series.id, "from": Time(from_time), "to": Time(to_time), "width": timedelta(microseconds=width)}
+
+
+def _fill(connection: Connection, series: SeriesKey, buckets: Buckets, from_time: int, to_time: int, width: int) -> str:
+    """Fill the buckets of a numeric series; return what most of the time was taken from."""
+    tier = reading.tier_for(width)
+    known = [] if tier is None else reading.known_spans(connection, series.id, tier, from_time, to_time)
+    for begin, end in known:
+        assert tier is not None, "it has spans"
+        buckets.add_rollups(reading.read(connection, series.id, tier, begin, end)[0])
+    for begin, end in reading.between(known, from_time, to_time):
+        span = _span(series, begin, end, width)
+        buckets.add_rows(_rows(connection, queries.BUCKETS, span))
+        for readings in spans.unpacked(connection, series, queries.SPLIT, span):
+            buckets.add_readings(readings.take(np.flatnonzero((readings.time >= begin) & (readings.time < end))))
+    covered = sum(end - begin for begin, end in known)
+    return tier.title if tier is not None and 2 * covered > to_time - from_time else "raw"
 
 
 def _latest(row: tuple[Any, ...]) -> LatestValue:

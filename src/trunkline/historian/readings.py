@@ -114,6 +114,7 @@ class Chart:
         n: readings.
         bad: readings that are not GOOD.
         min, max, avg: of readings with a finite value that are not BAD; NaN where there is none.
+        resolution: what most of it was made of: 'raw', or the tier of rollups ('1min', '1h'). The figures are the same.
     """
 
     tag: str
@@ -126,6 +127,7 @@ class Chart:
     min: F64
     max: F64
     avg: F64
+    resolution: str = "raw"
 
     @property
     def readings(self) -> int:

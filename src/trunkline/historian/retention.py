@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
-from trunkline.historian import spans
+from trunkline.historian import spans, statements
 from trunkline.historian.catalogue import Series
-from trunkline.historian.db import Connection, connect, translated
-from trunkline.historian.pgbinary import Time, register
+from trunkline.historian.db import PG_EPOCH, Connection, connect, translated
+from trunkline.historian.pgbinary import INT4, TIMESTAMPTZ, ArrayParameter, Time, register
 from trunkline.historian.rewriting import ONE_REWRITER, TAKEN, replace, take
 from trunkline.historian.segments import concatenate
 from trunkline.model import times
@@ -98,6 +98,9 @@ def _cut_out(connection: Connection, series: Series, from_time: int, to_time: in
         readings = concatenate([one.readings() for one in old])
         gone = (readings.time >= from_time) & (readings.time < to_time)
         replace(cursor, old, readings.take(np.flatnonzero(~gone)))
+        minutes = np.unique(readings.time[gone] // times.MINUTE) * times.MINUTE - PG_EPOCH
+        of = np.full(len(minutes), series.id, np.int32)
+        cursor.execute(statements.MARK_MINUTES, (ArrayParameter(minutes, TIMESTAMPTZ), ArrayParameter(of, INT4)))
         return list(zip(readings.feed[gone].tolist(), readings.hour[gone].tolist(), strict=True))
 
 

@@ -19,6 +19,7 @@ from trunkline.historian.flush import Outcome, Refusal
 from trunkline.historian.gathering import Broken, Gathering, Made
 from trunkline.historian.memory import give_back
 from trunkline.historian.retention import drop_old
+from trunkline.historian.rollup.service import Rollups, run_rollups
 from trunkline.historian.writer import Writer
 from trunkline.ledger.coverage import Coverage
 from trunkline.log.port import Consumer, Log, Positions, TopicPartition
@@ -88,6 +89,7 @@ def run_historian(
     registry: Mapping[str, SeriesInfo] | None = None,
     status: HistorianStatus | None = None,
     member: str = "historian-0",
+    rollups: Rollups | None = None,
 ) -> None:
     """Run until `stop` is set; then what was polled is stored and the role ends.
 
@@ -100,26 +102,32 @@ def run_historian(
         registry: what the configuration knows of each tag.
         status: kept up to date.
         member: name in the consumer group; of two with one name the later takes over.
+        rollups: how rollups are made; default: as a site file without a word about them, and not published.
 
     Raises:
         Fenced: another historian took over; nothing of it was stored twice.
         Misconfigured: the database was not migrated or refuses this role.
     """
     status = status or HistorianStatus()
-    background = threading.Thread(target=_maintain, args=(conninfo, config, stop, status), name="historian-maintenance", daemon=True)
+    background = [
+        threading.Thread(target=_maintain, args=(conninfo, config, stop, status), name="historian-maintenance", daemon=True),
+        threading.Thread(target=run_rollups, args=(conninfo, rollups or Rollups(), stop), name="historian-rollups", daemon=True),
+    ]
     joined = _join(log, layout, member, stop, status)
     if joined is None:
         status.state = "stopped"
         return
     with joined as consumer, Writer(conninfo, registry, narrow=config.rows) as writer:
-        background.start()
+        for thread in background:
+            thread.start()
         try:
             kinds = {tag: info.kind for tag, info in (registry or {}).items()}
             _Loop(log, Gathering(layout, kinds), config, consumer, writer, stop, status).run()
         finally:
             stop.set()
             status.state = "stopped"
-            background.join()
+            for thread in background:
+                thread.join()
 
 
 def _join(log: Log, layout: Layout, member: str, stop: threading.Event, status: HistorianStatus) -> Consumer | None:

@@ -151,6 +151,19 @@ def clock_hours(prepared: Prepared) -> list[int]:
     return hours
 
 
+def mark_rollups(cursor: psycopg.Cursor[Any], prepared: Prepared) -> None:
+    """Mark the minutes of each series that got readings: their rollups are made anew (`trunkline.historian.rollup`)."""
+    assert prepared.sorted is not None, "segments come first"
+    columns, places = prepared.flush.columns, prepared.sorted
+    if not len(places):
+        return
+    series, minute = prepared.series[columns.tag[places]], columns.time[places] // times.MINUTE
+    begins = np.flatnonzero(np.append(True, (np.diff(series) != 0) | (np.diff(minute) != 0)))
+    pairs = np.unique(np.stack([minute[begins], series[begins].astype(np.int64)]), axis=1)
+    starts = ArrayParameter(pairs[0] * times.MINUTE - PG_EPOCH, TIMESTAMPTZ)
+    cursor.execute(statements.MARK_MINUTES, (starts, ArrayParameter(pairs[1].astype(np.int32), INT4)))
+
+
 def write_latest(cursor: psycopg.Cursor[Any], prepared: Prepared) -> None:
     """Carry the newest reading of each series over to `latest`."""
     columns = prepared.flush.columns

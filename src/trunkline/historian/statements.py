@@ -99,6 +99,12 @@ MARK_DIRTY: Final = """
     ON CONFLICT (hour) DO UPDATE SET writes = dirty_hour.writes + 1, last_write = clock_timestamp()
 """
 
+#: What rollups are made anew (`trunkline.historian.rollup`): 3 is the tier of minutes.
+MARK_MINUTES: Final = """
+    INSERT INTO rollup_due (tier, start, stop, series)
+    SELECT 3, m, m + interval '1 minute', array_agg(s) FROM unnest(%s::timestamptz[], %s::int[]) AS u (m, s) GROUP BY m ORDER BY m
+"""
+
 WRITE_EVENT: Final = """
     INSERT INTO event (id, category, feed_id, hour, t, gateway_t, type, asset, tag, text, before, after, actor, quality, attributes,
                        correlation_id, trace_id, severity, active, value, threshold, unit)

@@ -207,6 +207,7 @@ class Writer:
             counts.add_readings("stored", prepared.feed[prepared.keep], prepared.hour[prepared.keep])
             events = _store_events(cursor, prepared, admission)
             rows.write_latest(cursor, prepared)
+            rows.mark_rollups(cursor, prepared)
             self._write_coverage(cursor, admission, flush)
             store_statuses(cursor, flush.statuses, counts)
             # rows shared with other writers come last, in one order for all: their locks are held for the commit alone, and none dead-locks

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from trunkline.log.layouts import gateway, isa95, petroleum
 from trunkline.log.layouts.spec import LayoutTable, Service, Stage, TopicSpec
@@ -11,6 +11,23 @@ from trunkline.log.port import Topic, TopicPartition
 from trunkline.model.reading import Category
 
 TABLES: Final[Mapping[str, LayoutTable]] = {table.name: table for table in (gateway.TABLE, isa95.TABLE, petroleum.TABLE)}
+StatefulStep = Literal["validate", "derive", "alarms", "anomaly", "notify"]
+#: Of rollups.
+Width = Literal["1s", "10s", "1min", "1h", "1day"]
+_STATE_OF: Final[Mapping[StatefulStep, Service]] = {
+    "validate": "state_validate",
+    "derive": "state_derive",
+    "alarms": "state_alarms",
+    "anomaly": "state_anomaly",
+    "notify": "state_notify",
+}
+_ROLLUP_OF: Final[Mapping[Width, Service]] = {
+    "1s": "rollup_1s",
+    "10s": "rollup_10s",
+    "1min": "rollup_1min",
+    "1h": "rollup_1h",
+    "1day": "rollup_1day",
+}
 _CLASSES: Final = (Category.TELEMETRY, Category.EVENT, Category.ALARM)
 
 
@@ -92,6 +109,34 @@ class Layout:
     def platform_log(self) -> str:
         """Log lines of gateways (W-77)."""
         return self._service("platform_log")
+
+    @property
+    def alarm_actions(self) -> str:
+        """What operators ask of alarms."""
+        return self._service("alarm_actions")
+
+    @property
+    def alarm_answers(self) -> str:
+        """What came of each action on an alarm."""
+        return self._service("alarm_answers")
+
+    @property
+    def notifications(self) -> str:
+        """Whom to tell what, by channel."""
+        return self._service("notifications")
+
+    @property
+    def deliveries(self) -> str:
+        """What was told to whom."""
+        return self._service("deliveries")
+
+    def state(self, step: StatefulStep) -> str:
+        """Return the topic in which a step keeps what it remembers (D-31)."""
+        return self._service(_STATE_OF[step])
+
+    def rollup(self, width: Width) -> str:
+        """Return the topic of rollups of a width."""
+        return self._service(_ROLLUP_OF[width])
 
     def specs(self) -> tuple[TopicSpec, ...]:
         """Return everything there is to say of every topic."""

@@ -36,6 +36,9 @@ class Quality(IntEnum):
     UNCERTAIN_GAP = 0x4F04
     UNCERTAIN_SIMULATED = 0x4F05
     UNCERTAIN_TIME = 0x4F06  # measured some time after its stamp: the gateway hung between request and answer
+    UNCERTAIN_FROZEN = 0x4F07
+    UNCERTAIN_SPIKE = 0x4F08
+    UNCERTAIN_IMPLAUSIBLE = 0x4F09  # contradicts other tags
 
     BAD = 0x8000
     BAD_DECODING = 0x8007
@@ -52,6 +55,10 @@ class Quality(IntEnum):
     BAD_OUT_OF_SERVICE = 0x808D
     BAD_NOT_FINITE = 0x8F01
     BAD_TIME = 0x8F02
+    BAD_SUSPECT_RATE = 0x8F03
+    BAD_FROZEN = 0x8F07
+    BAD_SPIKE = 0x8F08
+    BAD_IMPLAUSIBLE = 0x8F09
 
 
 #: Reasons of our own and the OPC UA code that stands for them outside.
@@ -62,8 +69,15 @@ NEAREST_OPCUA: dict[int, int] = {
     Quality.UNCERTAIN_GAP: Quality.UNCERTAIN_STALE,
     Quality.UNCERTAIN_SIMULATED: Quality.UNCERTAIN,
     Quality.UNCERTAIN_TIME: Quality.UNCERTAIN,
+    Quality.UNCERTAIN_FROZEN: Quality.UNCERTAIN_SENSOR,
+    Quality.UNCERTAIN_SPIKE: Quality.UNCERTAIN_SENSOR,
+    Quality.UNCERTAIN_IMPLAUSIBLE: Quality.UNCERTAIN_SENSOR,
     Quality.BAD_NOT_FINITE: Quality.BAD_SENSOR_FAULT,
     Quality.BAD_TIME: Quality.BAD_DEVICE_FAULT,
+    Quality.BAD_SUSPECT_RATE: Quality.BAD_SENSOR_FAULT,
+    Quality.BAD_FROZEN: Quality.BAD_SENSOR_FAULT,
+    Quality.BAD_SPIKE: Quality.BAD_SENSOR_FAULT,
+    Quality.BAD_IMPLAUSIBLE: Quality.BAD_SENSOR_FAULT,
 }
 
 #: The four short codes of plant ingestion (P-13): OOR is BAD or UNCERTAIN with an out-of-range reason (PD-26).
@@ -100,6 +114,9 @@ _REASONS: dict[int, str] = {
     Quality.UNCERTAIN_GAP: "after a gap",
     Quality.UNCERTAIN_SIMULATED: "simulated",
     Quality.UNCERTAIN_TIME: "time known roughly",
+    Quality.UNCERTAIN_FROZEN: "frozen",
+    Quality.UNCERTAIN_SPIKE: "spike",
+    Quality.UNCERTAIN_IMPLAUSIBLE: "contradicts other tags",
     Quality.BAD: "bad",
     Quality.BAD_DECODING: "cannot be decoded",
     Quality.BAD_TIMEOUT: "timeout",
@@ -115,6 +132,10 @@ _REASONS: dict[int, str] = {
     Quality.BAD_OUT_OF_SERVICE: "out of service",
     Quality.BAD_NOT_FINITE: "not a finite number",
     Quality.BAD_TIME: "impossible time",
+    Quality.BAD_SUSPECT_RATE: "impossible rate of change",
+    Quality.BAD_FROZEN: "frozen",
+    Quality.BAD_SPIKE: "spike",
+    Quality.BAD_IMPLAUSIBLE: "contradicts other tags",
 }
 
 

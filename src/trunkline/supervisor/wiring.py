@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
+from zoneinfo import ZoneInfo
 
 from trunkline.config.loading import Site
 from trunkline.historian.account import take_account
 from trunkline.historian.catalogue import SeriesInfo
 from trunkline.historian.reader import Reader
+from trunkline.historian.rollup.publishing import Outlet
+from trunkline.historian.rollup.service import Rollups
+from trunkline.historian.rollup.tiers import Tier
 from trunkline.historian.server import EmbeddedServer
 from trunkline.ledger.balance import Balance
 from trunkline.log.opening import layout_of, open_site_log
@@ -54,3 +59,12 @@ def account(site: Site, *, recount: bool = True) -> Balance:
 def series_registry(site: Site) -> dict[str, SeriesInfo]:
     """Return what the site file says of each tag, for the historian's table of series."""
     return {path: SeriesInfo.of(entry.tag, entry.gateway, entry.source.id) for path, entry in site.tags().items()}
+
+
+def rollups_of(site: Site, log: Log) -> Rollups:
+    """Return how the historian makes rollups of this site, and where it publishes them."""
+    config = site.config.rollups
+    layout = layout_of(site.config.log)
+    form: Literal["block", "json"] = "block" if site.config.log.form == "block" else "json"
+    outlet = Outlet(log, {tier: layout.rollup(tier.title) for tier in Tier}, form) if config.publish else None
+    return Rollups(config, ZoneInfo(site.config.timezone), outlet)

@@ -16,6 +16,9 @@ const QUALITIES = new Map<number, readonly [name: string, reason: string]>([
   [0x4f04, ['UNCERTAIN_GAP', 'after a gap']],
   [0x4f05, ['UNCERTAIN_SIMULATED', 'simulated']],
   [0x4f06, ['UNCERTAIN_TIME', 'time known roughly']],
+  [0x4f07, ['UNCERTAIN_FROZEN', 'frozen']],
+  [0x4f08, ['UNCERTAIN_SPIKE', 'spike']],
+  [0x4f09, ['UNCERTAIN_IMPLAUSIBLE', 'contradicts other tags']],
   [0x8000, ['BAD', 'bad']],
   [0x8007, ['BAD_DECODING', 'cannot be decoded']],
   [0x800a, ['BAD_TIMEOUT', 'timeout']],
@@ -31,6 +34,10 @@ const QUALITIES = new Map<number, readonly [name: string, reason: string]>([
   [0x808d, ['BAD_OUT_OF_SERVICE', 'out of service']],
   [0x8f01, ['BAD_NOT_FINITE', 'not a finite number']],
   [0x8f02, ['BAD_TIME', 'impossible time']],
+  [0x8f03, ['BAD_SUSPECT_RATE', 'impossible rate of change']],
+  [0x8f07, ['BAD_FROZEN', 'frozen']],
+  [0x8f08, ['BAD_SPIKE', 'spike']],
+  [0x8f09, ['BAD_IMPLAUSIBLE', 'contradicts other tags']],
 ]);
 
 const SEVERITIES: readonly Severity[] = ['good', 'uncertain', 'bad', 'bad'];

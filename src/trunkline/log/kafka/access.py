@@ -17,11 +17,13 @@ Pattern = Literal["literal", "prefixed"]
 Operation = Literal["read", "write", "create", "delete", "alter", "describe", "cluster-action", "describe-configs", "alter-configs"]
 Operations = frozenset[Operation]
 
-#: `Role` as principals have it, and `site`: gateway, validate, historian and api of one machine under one principal.
+#: `Role` as principals have it, and `site`: gateways, steps, historian and api of one machine under one principal.
 Principal = Role | Literal["site"]
 ROLES: Final[tuple[Principal, ...]] = (
     "gateway",
     "validate",
+    "evaluate",
+    "notify",
     "historian",
     "api",
     "site",
@@ -33,9 +35,11 @@ ROLES: Final[tuple[Principal, ...]] = (
 PURPOSES: Final[Mapping[Principal, str]] = {
     "gateway": "one gateway: `gateway-ID`",
     "validate": "the validation step",
-    "historian": "the writer of history",
-    "api": "API and page; reads only",
-    "site": "gateway, validation, historian and API of one machine under one principal; separate principals are the better choice",
+    "evaluate": "derived tags, alarms and anomaly rules",
+    "notify": "whoever tells people of alarms; each of its channels is a group `notify.CHANNEL`",
+    "historian": "the writer of history and of rollups",
+    "api": "API and page; reads, and asks the alarm step for what operators want",
+    "site": "every role of one machine under one principal; separate principals are the better choice",
     "external-reader": "a consumer of others: `reader-NAME`; its groups are `reader-NAME` and `reader-NAME.…`",
     "external-producer": "a producer of others: `producer-NAME`",
     "mirror": "MirrorMaker 2 of an edge with a Kafka of its own: `mirror-SITE`",
@@ -43,9 +47,17 @@ PURPOSES: Final[Mapping[Principal, str]] = {
 }
 #: The user of role `site`, where one machine runs everything under one principal.
 SITE_USER: Final = "site"
-_SITE: Final[tuple[Role, ...]] = ("gateway", "validate", "historian", "api")
-#: Consumer groups of the platform's own steps: role and group have one name.
-_STEPS: Final[tuple[Role, ...]] = ("validate", "historian")
+_SITE: Final[tuple[Role, ...]] = ("gateway", "validate", "evaluate", "notify", "historian", "api")
+#: Consumer groups of the platform's own roles.
+_GROUPS: Final[Mapping[Principal, tuple[str, ...]]] = {
+    "validate": ("validate",),
+    "evaluate": ("derive", "alarms", "anomaly"),
+    "notify": ("notify",),
+    "historian": ("historian",),
+}
+_STEPS: Final = tuple(group for groups in _GROUPS.values() for group in groups)
+#: Groups of channels begin so.
+_CHANNELS: Final = "notify."
 #: What each kind of resource knows of (Apache Kafka, AclEntry.supportedOperations). `IdempotentWrite` is not used since Kafka 3.0 (PD-13).
 SUPPORTED: Final[Mapping[Resource, Operations]] = {
     "topic": frozenset({"read", "write", "create", "delete", "alter", "describe", "describe-configs", "alter-configs"}),
@@ -103,7 +115,7 @@ _DISKS: Final = Grant("cluster", CLUSTER, frozenset({"describe"}))
 
 def site_users(gateways: Iterable[str]) -> list[User]:
     """Return the principals that every site has: a role each, a gateway each (PD-14)."""
-    own = [User(role, role) for role in ("validate", "historian", "api", "site", "admin")]
+    own = [User(role, role) for role in ("validate", "evaluate", "notify", "historian", "api", "site", "admin")]
     return [*(User(f"gateway-{gateway}", "gateway") for gateway in gateways), *own]
 
 
@@ -117,11 +129,15 @@ def grants(user: User, layout: Layout) -> tuple[Grant, ...]:
             parts = (*_topics("mirror", layout), *_bookkeeping(user))
         case "site":
             topics = (grant for role in _SITE for grant in _topics(role, layout))
-            parts = (_DISKS, *topics, *_groups("validate", "historian"), *_transactions("gateway-", "validate.", "historian."))
+            own = (*_groups(*_STEPS), *_groups(_CHANNELS, pattern="prefixed"), *_transactions("gateway-", *(f"{one}." for one in _STEPS)))
+            parts = (_DISKS, *topics, *own)
         case "gateway" | "external-producer":
             parts = (*_topics(user.role, layout), *_transactions(f"{user.name}."))
-        case "validate" | "historian":
-            parts = (*_topics(user.role, layout), *_groups(user.role), *_transactions(f"{user.role}."))
+        case "validate" | "evaluate" | "notify" | "historian":
+            groups = _GROUPS[user.role]
+            parts = (*_topics(user.role, layout), *_groups(*groups), *_transactions(*(f"{group}." for group in groups)))
+            if user.role == "notify":
+                parts = (*parts, *_groups(_CHANNELS, pattern="prefixed"))
         case "api":
             parts = (_DISKS, *_topics("api", layout), *(Grant("group", step, frozenset({"describe"})) for step in _STEPS))
         case "external-reader":

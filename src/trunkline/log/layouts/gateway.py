@@ -2,23 +2,11 @@
 
 from typing import Final
 
-from trunkline.log.layouts.spec import YEAR, LayoutTable, TopicSpec
+from trunkline.log.layouts.spec import YEAR, LayoutTable, TopicSpec, alarm_desk, heard, rollups, states
 from trunkline.model import times
 from trunkline.model.reading import Category
 
 _DEAD_DAYS: Final = 90
-
-
-def _rollup(name: str, window: str, retention_us: int) -> TopicSpec:
-    return TopicSpec(
-        name=name,
-        purpose=f"statistics of each tag over {window}",
-        owner="rollup",
-        readers=("api", "historian", "external-reader"),
-        partitions=12,
-        scaled=True,
-        retention_us=retention_us,
-    )
 
 
 def _log(name: str, of: str) -> TopicSpec:
@@ -54,7 +42,7 @@ def _event(name: str, category: Category, retention_us: int) -> tuple[TopicSpec,
             purpose=f"{word} as gateways and other producers send them",
             owner="gateway",
             carries=(category, "raw"),
-            writers=("gateway", "external-producer", "mirror"),
+            writers=("gateway", "evaluate", "notify", "external-producer", "mirror"),
             readers=("validate", "api"),
             retention_us=retention_us,
         ),
@@ -64,7 +52,7 @@ def _event(name: str, category: Category, retention_us: int) -> tuple[TopicSpec,
             owner="validate",
             carries=(category, "clean"),
             writers=("validate",),
-            readers=("validate", "historian", "api", "external-reader"),
+            readers=("validate", *heard(category), "historian", "api", "external-reader"),
             retention_us=retention_us,
         ),
     )
@@ -79,7 +67,7 @@ TABLE: Final = LayoutTable(
             purpose="readings as gateways made them durable, for validation, debugging and replay",
             owner="gateway",
             carries=(Category.TELEMETRY, "raw"),
-            writers=("gateway", "external-producer", "mirror"),
+            writers=("gateway", "evaluate", "external-producer", "mirror"),
             readers=("validate", "api"),
             form="block",
             partitions=12,
@@ -92,16 +80,13 @@ TABLE: Final = LayoutTable(
             owner="validate",
             carries=(Category.TELEMETRY, "clean"),
             writers=("validate",),
-            readers=("validate", "historian", "api", "external-reader"),
+            readers=("validate", "evaluate", "historian", "api", "external-reader"),
             form="block",
             partitions=12,
             scaled=True,
             retention_us=30 * times.DAY,
         ),
-        _rollup("telemetry.1s", "one second, for live dashboards", 7 * times.DAY),
-        _rollup("telemetry.10s", "ten seconds", 30 * times.DAY),
-        _rollup("telemetry.1min", "one minute, for operational analytics", 90 * times.DAY),
-        _rollup("telemetry.1hour", "one hour, for compliance and reporting", 2 * YEAR),
+        *rollups("telemetry.{}", 12),
         *_event("events", Category.EVENT, 30 * times.DAY),
         *_event("alarms", Category.ALARM, 7 * YEAR),
         _log("logs.adapters", "sources that run as processes of their own"),
@@ -148,6 +133,8 @@ TABLE: Final = LayoutTable(
             form="json",
             retention_us=times.DAY,
         ),
+        *alarm_desk("alarms.actions", "alarms.answers", "notifications", "notifications.deliveries"),
+        *states("state.{}"),
         TopicSpec(
             name="audit_trail",
             purpose="who changed what; kept for ever",

@@ -7,7 +7,7 @@ order and coverage are kept; notices, dead letters and the platform's own topics
 import re
 from typing import Final
 
-from trunkline.log.layouts.spec import LayoutTable, TopicSpec
+from trunkline.log.layouts.spec import LayoutTable, TopicSpec, alarm_desk, heard, rollups, states
 from trunkline.model import times
 from trunkline.model.reading import Category
 
@@ -38,7 +38,7 @@ def _telemetry(measurement: str) -> tuple[TopicSpec, TopicSpec]:
             owner="gateway",
             carries=(Category.TELEMETRY, "raw"),
             measurement=measurement,
-            writers=("gateway", "external-producer", "mirror"),
+            writers=("gateway", "evaluate", "external-producer", "mirror"),
             readers=("validate", "api", "external-reader"),
             form="block",
             partitions=_PARTITIONS,
@@ -52,7 +52,7 @@ def _telemetry(measurement: str) -> tuple[TopicSpec, TopicSpec]:
             carries=(Category.TELEMETRY, "clean"),
             measurement=measurement,
             writers=("validate",),
-            readers=("validate", "historian", "api", "external-reader"),
+            readers=("validate", "evaluate", "historian", "api", "external-reader"),
             form="block",
             partitions=_PARTITIONS,
             scaled=True,
@@ -68,7 +68,7 @@ def _events(name: str, category: Category, what: str, retention_us: int) -> tupl
             purpose=f"{what} from nodes",
             owner="gateway",
             carries=(category, "raw"),
-            writers=("gateway", "external-producer", "mirror"),
+            writers=("gateway", "evaluate", "external-producer", "mirror"),
             readers=("validate", "api", "external-reader"),
             partitions=_PARTITIONS,
             scaled=True,
@@ -80,7 +80,7 @@ def _events(name: str, category: Category, what: str, retention_us: int) -> tupl
             owner="validate",
             carries=(category, "clean"),
             writers=("validate",),
-            readers=("validate", "historian", "api", "external-reader"),
+            readers=("validate", *heard(category), "historian", "api", "external-reader"),
             partitions=_PARTITIONS,
             scaled=True,
             retention_us=retention_us,
@@ -153,5 +153,8 @@ TABLE: Final = LayoutTable(
             form="json",
             retention_us=7 * times.DAY,
         ),
+        *rollups("scada.l3.rollup.{}", 12, scaled=False),
+        *alarm_desk("scada.l3.alarms.actions", "scada.l3.alarms.answers", "scada.l3.notifications", "scada.l3.notifications.deliveries"),
+        *states("scada.l3.state.{}"),
     ),
 )

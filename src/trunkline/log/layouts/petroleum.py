@@ -6,7 +6,7 @@ Eleven topics are the seed's (E-28 to E-38). The others are ours: raw alarms and
 
 from typing import Final
 
-from trunkline.log.layouts.spec import LayoutTable, TopicSpec
+from trunkline.log.layouts.spec import LayoutTable, TopicSpec, alarm_desk, heard, rollups, states
 from trunkline.model import times
 from trunkline.model.reading import Category
 
@@ -42,7 +42,7 @@ def _raw_event(name: str, category: Category, hours: int) -> TopicSpec:
         purpose=f"{category.name.lower()}s as gateways and other producers send them",
         owner="gateway",
         carries=(category, "raw"),
-        writers=("gateway", "external-producer", "mirror"),
+        writers=("gateway", "evaluate", "external-producer", "mirror"),
         readers=("validate", "api"),
         partitions=3,
         retention_us=hours * times.HOUR,
@@ -56,7 +56,7 @@ def _clean_event(name: str, category: Category, hours: int, purpose: str) -> Top
         owner="validate",
         carries=(category, "clean"),
         writers=("validate",),
-        readers=("validate", "historian", "api", "external-reader"),
+        readers=("validate", *heard(category), "historian", "api", "external-reader"),
         partitions=3,
         retention_us=hours * times.HOUR,
     )
@@ -71,7 +71,7 @@ TABLE: Final = LayoutTable(
             purpose="readings as gateways made them durable",
             owner="gateway",
             carries=(Category.TELEMETRY, "raw"),
-            writers=("gateway", "external-producer", "mirror"),
+            writers=("gateway", "evaluate", "external-producer", "mirror"),
             readers=("validate", "api"),
             form="block",
             partitions=6,
@@ -84,7 +84,7 @@ TABLE: Final = LayoutTable(
             owner="validate",
             carries=(Category.TELEMETRY, "clean"),
             writers=("validate",),
-            readers=("validate", "historian", "api", "external-reader"),
+            readers=("validate", "evaluate", "historian", "api", "external-reader"),
             form="block",
             partitions=6,
             scaled=True,
@@ -176,5 +176,8 @@ TABLE: Final = LayoutTable(
             form="json",
             retention_us=7 * times.DAY,
         ),
+        *rollups("scada.telemetry.{}", 6),
+        *alarm_desk("scada.alarms.actions", "scada.alarms.answers", "system.notifications", "system.notification-deliveries"),
+        *states("system.state-{}"),
     ),
 )

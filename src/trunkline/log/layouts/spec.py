@@ -1,6 +1,6 @@
 """What a layout says of one topic, and the table that a layout is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
@@ -11,9 +11,28 @@ from trunkline.model.reading import Category
 Stage = Literal["raw", "clean", "dead"]
 #: How a record holds readings: many of one partition as columns, one in Avro, or one as a JSON envelope.
 Form = Literal["block", "single", "json"]
-Service = Literal["overflow", "gateway_status", "confirmations", "platform_log"]
+Service = Literal[
+    "overflow",
+    "gateway_status",
+    "confirmations",
+    "platform_log",
+    "alarm_actions",
+    "alarm_answers",
+    "notifications",
+    "deliveries",
+    "state_validate",
+    "state_derive",
+    "state_alarms",
+    "state_anomaly",
+    "state_notify",
+    "rollup_1s",
+    "rollup_10s",
+    "rollup_1min",
+    "rollup_1h",
+    "rollup_1day",
+]
 #: Who uses the log; `trunkline.log.kafka.access` gives each exactly what the tables of topics name it for.
-Role = Literal["gateway", "validate", "historian", "api", "external-reader", "external-producer", "mirror", "admin"]
+Role = Literal["gateway", "validate", "evaluate", "notify", "historian", "api", "external-reader", "external-producer", "mirror", "admin"]
 
 YEAR: Final = 365 * times.DAY
 #: The site log refuses nothing that an edge accepted: a record of 8 MiB, and what a Kafka batch adds to it.
@@ -108,3 +127,101 @@ class LayoutTable:
             clean = {spec.measurement: spec.name for spec in self.by_stage[category, "clean"]}
             pairs |= {spec.name: clean[spec.measurement] for spec in self.by_stage[category, "raw"]}
         return pairs
+
+
+#: Steps beside validation, and the widths of rollups, in the order of the pages.
+_STATEFUL: Final[tuple[tuple[str, Role, Service, str], ...]] = (
+    ("validate", "validate", "state_validate", "validation"),
+    ("derive", "evaluate", "state_derive", "derived tags"),
+    ("alarms", "evaluate", "state_alarms", "alarms"),
+    ("anomaly", "evaluate", "state_anomaly", "anomaly rules"),
+    ("notify", "notify", "state_notify", "notifications"),
+)
+_WINDOWS: Final[tuple[tuple[str, Service, str, int], ...]] = (
+    ("1s", "rollup_1s", "one second, for live dashboards", 7 * times.DAY),
+    ("10s", "rollup_10s", "ten seconds", 30 * times.DAY),
+    ("1min", "rollup_1min", "one minute, for operational analytics", 90 * times.DAY),
+    ("1hour", "rollup_1h", "one hour, for compliance and reporting", 2 * YEAR),
+    ("1day", "rollup_1day", "one day of the site's time zone", 10 * YEAR),
+)
+
+
+def rollups(name: str, partitions: int, *, scaled: bool = True) -> Iterator[TopicSpec]:
+    """Yield the topics of rollups; `name` has a place for the width (W-71 to W-74, D-20)."""
+    for width, service, window, retention_us in _WINDOWS:
+        yield TopicSpec(
+            name=name.format(width),
+            purpose=f"statistics of each tag over {window}, by revision",
+            owner="historian",
+            service=service,
+            writers=("historian",),
+            readers=("historian", "api", "external-reader"),
+            form="block",
+            partitions=partitions,
+            scaled=scaled,
+            retention_us=retention_us,
+        )
+
+
+def states(name: str) -> Iterator[TopicSpec]:
+    """Yield the topics in which steps keep what they remember; `name` has a place for the step (D-31)."""
+    for step, role, service, what in _STATEFUL:
+        yield TopicSpec(
+            name=name.format(step),
+            purpose=f"what the step for {what} remembers, by key: committed with its output",
+            owner=role,
+            service=service,
+            writers=(role,),
+            readers=(role, "api"),
+            retention_us=None,
+            cleanup="compact",
+        )
+
+
+def heard(category: Category) -> tuple[Role, ...]:
+    """Return the roles beside the way of readings that listen to clean events or alarms."""
+    return ("evaluate", "notify") if category is Category.ALARM else ("evaluate",)
+
+
+def alarm_desk(actions: str, answers: str, notifications: str, deliveries: str) -> Iterator[TopicSpec]:
+    """Yield the topics between operators, the alarm step, and the people to be told (W-136, W-138, W-140)."""
+    yield TopicSpec(
+        name=actions,
+        purpose="what operators ask of alarms: acknowledge, shelve, comment; each expires",
+        owner="api",
+        service="alarm_actions",
+        writers=("api",),
+        readers=("evaluate",),
+        form="json",
+        retention_us=7 * times.DAY,
+    )
+    yield TopicSpec(
+        name=answers,
+        purpose="what came of each action on an alarm",
+        owner="evaluate",
+        service="alarm_answers",
+        writers=("evaluate",),
+        readers=("api",),
+        form="json",
+        retention_us=7 * times.DAY,
+    )
+    yield TopicSpec(
+        name=notifications,
+        purpose="whom to tell what, by channel",
+        owner="notify",
+        service="notifications",
+        writers=("notify",),
+        readers=("notify", "api"),
+        form="json",
+        retention_us=90 * times.DAY,
+    )
+    yield TopicSpec(
+        name=deliveries,
+        purpose="what was told to whom, and what a channel answered",
+        owner="notify",
+        service="deliveries",
+        writers=("notify",),
+        readers=("api",),
+        form="json",
+        retention_us=YEAR,
+    )

@@ -60,9 +60,7 @@ class Router:
         """
         requests = self._minutes_end(now)
         for alarm in alarms:
-            transition = transition_of(alarm)
-            if transition is not None:
-                requests += self._step(transition, now)
+            requests += self._step(transition_of(alarm, now, self._config.device_alarm_seconds), now)
         return requests + self.tick(now)
 
     def tick(self, now: int) -> Requests:
@@ -91,9 +89,6 @@ class Router:
         """Take back all entries after a start."""
         for kind in self._kinds:
             kind.restore(entries)
-
-    def warm(self, alarms: Iterable[Alarm]) -> None:
-        """Do nothing with input seen before: everything that the router knows is in its entries."""
 
     @property
     def _kinds(self) -> tuple[Entries[Any], ...]:

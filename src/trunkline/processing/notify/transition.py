@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from trunkline.model import times
 from trunkline.model.events import Alarm, AlarmSeverity
 from trunkline.model.reading import Value
 
@@ -57,21 +58,29 @@ _STATES: dict[str, Standing] = {
 }
 
 
-def transition_of(alarm: Alarm) -> Transition | None:
-    """Return what an alarm record says of its life cycle; None when it says nothing.
+def transition_of(alarm: Alarm, now: int, device_alarm_seconds: float) -> Transition:
+    """Return what an alarm record says of its life cycle.
 
-    A device's own alarm has none when it arrives: the alarm step gives it one, and writes that to the same topic. It is told from there.
+    A device's own alarm has no life cycle with us: it is active or not, and live unless it arrives long after its time.
+
+    Args:
+        alarm: as on the topic of clean alarms.
+        now: µs UTC.
+        device_alarm_seconds: how late a device's own alarm may arrive and still be live.
     """
     given = alarm.attributes
-    standing = _STATES.get(str(given.get("gateway_state")))
-    if "rule" not in given or standing is None:
-        return None
+    state = given.get("gateway_state")
+    on_time = now - alarm.time <= device_alarm_seconds * times.SECOND
+    live = given.get("live") is not False if "rule" in given else on_time
+    standing = _STATES.get(str(state), "active")
+    if state is None and not alarm.active:
+        standing = "cleared"
     until = given.get("shelved_until")
     return Transition(
         id=alarm.id,
-        occurrence=alarm.correlation_id,
+        occurrence=alarm.correlation_id or f"{alarm.source}|{alarm.asset}|{alarm.tag}|{alarm.type}",
         standing=standing,
-        live=given.get("live") is not False,
+        live=live,
         time=alarm.time,
         severity=alarm.severity,
         asset=alarm.asset,

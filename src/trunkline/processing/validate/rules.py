@@ -16,6 +16,9 @@ from trunkline.model import quality as q
 from trunkline.model import times
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Kind
+from trunkline.processing.rules.batch import Hit
+from trunkline.processing.rules.overrides import Overrides
+from trunkline.processing.rules.ruleset import KINDS, RuleSet, outcome, reasons
 from trunkline.processing.validate.memory import TagMemory
 
 #: Readings of a tag until its usual interval is trusted, and the weight of a new one.
@@ -40,13 +43,17 @@ class Verdicts:
         rejected: True where a reading is refused; `reasons` has the words by position.
         repeat: True where a reading was seen before and is dropped.
         quality: the qualities after the rules.
+        held: True where a person has said what the quality is; None when nobody has of any reading.
+        hits: readings that broke a rule of the site file, rule by rule.
         gaps: silences that ended in this batch.
     """
 
     rejected: BOOL
     repeat: BOOL
     quality: U16
+    held: BOOL | None = None
     reasons: dict[int, str] = field(default_factory=dict)
+    hits: list[Hit] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
     def reject(self, where: BOOL, reason: str) -> None:
@@ -56,8 +63,26 @@ class Verdicts:
         self.rejected |= where
 
 
-def judge(columns: Columns, memory: TagMemory, config: ValidationConfig, ids: IDS | None = None) -> Verdicts:
-    """Apply every rule and update the memory; `ids` are the event ids of readings that came with some."""
+def judge(
+    columns: Columns,
+    memory: TagMemory,
+    config: ValidationConfig,
+    ids: IDS | None = None,
+    rules: RuleSet | None = None,
+    now: int | None = None,
+    said: Overrides | None = None,
+) -> Verdicts:
+    """Apply every rule and update the memory.
+
+    Args:
+        columns: readings in log order.
+        memory: limits and last readings of the tags.
+        config: limits that hold for all tags.
+        ids: event ids of readings that came with some.
+        rules: rules of the site file.
+        now: as for `RuleSet.judge`.
+        said: what people have said of qualities.
+    """
     size = len(columns)
     verdicts = Verdicts(np.zeros(size, np.bool_), np.zeros(size, np.bool_), columns.quality.copy())
     if not size:
@@ -71,11 +96,18 @@ def judge(columns: Columns, memory: TagMemory, config: ValidationConfig, ids: ID
     _time(columns, config, verdicts)
     _finite(columns, kinds, verdicts)
     _text(columns, config, verdicts)
-    _range(memory, places, value, verdicts)
+    overridden = None if said is None else said.qualities(columns)
+    if overridden is not None:
+        verdicts.held = overridden[0] & ~verdicts.rejected
+    _range(memory, places, value, config, verdicts)
     if ids is not None:
         _identities(columns, memory, places, ids, verdicts)
     _repeats(columns, memory, places, verdicts)
+    if rules is not None:
+        _rules(columns, value, rules, now, config, verdicts)
     _history(columns, memory, places, value, config, verdicts)
+    if overridden is not None and verdicts.held is not None:
+        verdicts.quality[verdicts.held] = overridden[1][verdicts.held]
     return verdicts
 
 
@@ -114,11 +146,17 @@ def _text(columns: Columns, config: ValidationConfig, verdicts: Verdicts) -> Non
             verdicts.reasons[position] = reason
 
 
-def _range(memory: TagMemory, places: I64, value: F64, verdicts: Verdicts) -> None:
+def _range(memory: TagMemory, places: I64, value: F64, config: ValidationConfig, verdicts: Verdicts) -> None:
     """W-126: bounds are inclusive (D-32). A reading that its device already calls BAD is not judged again."""
     judged = (verdicts.quality >> q.SEVERITY_SHIFT) < 2
     low, high = memory.low[places], memory.high[places]
-    for position in np.flatnonzero(judged & ((value < low) | (value > high)) & ~verdicts.rejected).tolist():
+    outside = judged & ((value < low) | (value > high)) & ~verdicts.rejected
+    if verdicts.held is not None:
+        outside &= ~verdicts.held
+    if config.bad == "keep":
+        verdicts.quality[outside] = Quality.BAD_OUT_OF_RANGE
+        return
+    for position in np.flatnonzero(outside).tolist():
         side, limit = ("below", low[position]) if value[position] < low[position] else ("above", high[position])
         verdicts.rejected[position] = True
         verdicts.reasons[position] = f"range: {value[position]:g} is {side} {limit:g}"
@@ -148,6 +186,35 @@ def _repeats(columns: Columns, memory: TagMemory, places: I64, verdicts: Verdict
                 verdicts.repeat[position] = True
             fresh.add(fingerprint)
     memory.remember(prints)
+
+
+def _rules(columns: Columns, value: F64, rules: RuleSet, now: int | None, config: ValidationConfig, verdicts: Verdicts) -> None:
+    """Rules of the site file: reasons stack, the worst verdict counts, and of equally bad ones the first in the file."""
+    verdicts.hits = rules.judge(columns, value, columns.quality, ~verdicts.rejected & ~verdicts.repeat, now)
+    if not verdicts.hits:
+        return
+    refused = np.zeros(len(columns), np.bool_)
+    for hit in verdicts.hits:
+        where = np.zeros(len(columns), np.bool_)
+        where[hit.positions] = True
+        if verdicts.held is not None:
+            where &= ~verdicts.held
+        _, uncertain, bad = KINDS[hit.rule.kind]
+        match outcome(hit.rule, config):
+            case "uncertain":
+                _worsen(verdicts, where, uncertain)
+            case "keep":
+                _worsen(verdicts, where, bad)
+            case "drop":
+                verdicts.repeat |= where
+            case "dead_letter":
+                refused |= where
+    if refused.any():
+        for position, broken in reasons(verdicts.hits).items():
+            if refused[position]:
+                verdicts.reasons[position] = "; ".join(f"{rule.kind}: {words} (rule {rule.id})" for rule, words in broken)
+        verdicts.rejected |= refused
+        verdicts.repeat &= ~refused
 
 
 def _history(columns: Columns, memory: TagMemory, places: I64, value: F64, config: ValidationConfig, verdicts: Verdicts) -> None:

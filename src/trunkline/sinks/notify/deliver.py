@@ -58,7 +58,7 @@ class Topics:
 
 def group_of(channel: str) -> str:
     """Return the consumer group of a channel."""
-    return f"notify-{channel}"
+    return f"notify.{channel}"
 
 
 class Deliverer:

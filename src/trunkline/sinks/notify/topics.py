@@ -4,10 +4,7 @@ from trunkline.log.topics import Layout
 from trunkline.model.reading import Category
 from trunkline.sinks.notify.deliver import Topics
 
-REQUESTS = "notifications.requests"
-LOG = "notifications.log"
-
 
 def topics_of(layout: Layout) -> Topics:
     """Return the topics that the deliverer of a site reads and writes."""
-    return Topics(REQUESTS, LOG, layout.topic(Category.EVENT, "raw"))
+    return Topics(layout.notifications, layout.deliveries, layout.topic(Category.EVENT, "raw"))

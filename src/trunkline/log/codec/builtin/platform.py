@@ -64,6 +64,46 @@ _ROLLUP = record(
     may("pct_good", "double"),
 )
 
+_LONGS: Final = array("long")
+_DOUBLES: Final = array("double")
+
+ROLLUP_BLOCK_ID: Final = 9
+ROLLUP_BLOCK: Final = record(
+    "RollupBlock",
+    _NAMESPACE,
+    "New and revised buckets of one width and partition, column by column: position i of every column speaks of bucket i.",
+    must("width", "string", "1s, 10s, 1min, 1h or 1day"),
+    must("tags", array("string"), "tag paths used in this block"),
+    must("units", array("string"), "per tag"),
+    must("tag", _LONGS, "index into tags"),
+    must("window_start", _LONGS, "µs UTC"),
+    must("window_end", _LONGS, "exclusive"),
+    must("revision", _LONGS, "0 first; of one bucket the greatest counts"),
+    must("count", _LONGS, "readings"),
+    must("uncertain_samples", _LONGS),
+    must("bad_samples", _LONGS),
+    must("valued", _LONGS, "readings that the statistics speak of: with a finite value and not BAD"),
+    must("good_us", _LONGS, "µs in which the value was GOOD (OPC UA Part 13, DurationGood)"),
+    must("uncertain_us", _LONGS),
+    must("bad_us", _LONGS),
+    must("valued_us", _LONGS, "µs that tw_avg speaks of"),
+    must("avg", _DOUBLES, "NaN here and below where there is none"),
+    must("m2", _DOUBLES, "sum of squared distances from avg: merges into longer windows (D-18)"),
+    must("tw_avg", _DOUBLES, "time-weighted"),
+    must("min", _DOUBLES),
+    must("min_time", _LONGS, "0 here and below where there is none"),
+    must("max", _DOUBLES),
+    must("max_time", _LONGS),
+    must("first", _DOUBLES),
+    must("first_time", _LONGS),
+    must("last", _DOUBLES),
+    must("last_time", _LONGS),
+    must("p50", _DOUBLES),
+    must("p95", _DOUBLES),
+    must("p99", _DOUBLES),
+    must("total", _DOUBLES, "increase of a counter"),
+)
+
 _STATUS = record(
     "GatewayStatus",
     _NAMESPACE,
@@ -107,4 +147,5 @@ PLATFORM: Final = (
     Subject("io.trunkline.CommandResult", ((6, _RESULT),)),
     Subject("io.trunkline.Rollup", ((7, _ROLLUP),)),
     Subject("io.trunkline.GatewayStatus", ((8, _STATUS),)),
+    Subject("io.trunkline.RollupBlock", ((ROLLUP_BLOCK_ID, ROLLUP_BLOCK),)),
 )
