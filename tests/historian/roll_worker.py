@@ -1,8 +1,8 @@
 """A roller in a process of its own that kills itself at a given point, for tests of kills.
 
-The point is `store:N` (after the N-th time rows were stored, their transaction still open), `commit:N` (after the N-th transaction) or `append:N`
-(after the N-th append to the log, while the outbox still holds it); `never` ends in order. Sabotage: `unmark` deletes marks before their
-results are stored, `tail` publishes without looking at what is there already.
+The point is `store:N` (after rows were stored N times, in their open transaction), `commit:N` (after the N-th window was made) or
+`append:N` (after the N-th append to the log, while the outbox still holds it); `never` ends in order. Sabotage: `unmark` deletes marks
+before their results are stored, `tail` publishes without looking at what is there already.
 """
 
 import os
@@ -59,7 +59,7 @@ def main() -> None:
     if place == "store":
         setattr(table.Shelf, "store", dying(table.Shelf.store, int(count)))  # noqa: B010 - a method replaced on purpose
     if place == "commit":
-        setattr(make, "_make", dying(make._make, int(count)))  # noqa: B010, SLF001 - the same
+        setattr(make, "_make", dying(make._make, int(count)))  # noqa: B010 - the same
     with Journal(Path(journal)) as log:
         if place == "append":
             setattr(log, "append", dying(log.append, int(count)))  # noqa: B010 - the same

@@ -169,7 +169,9 @@ def test_a_years_query_of_one_tag_touches_only_its_own_segments(conninfo: str) -
             SELECT k, 1, extract(epoch FROM t) / 3600, 2, 2, 0, 0, 0, t, t + interval '1 s', 1, 2, 3, '{1,2}'
             FROM generate_series(1, 300) k, generate_series('2025-01-01Z'::timestamptz, '2026-12-31Z', '1 day') t""")
         # as the writer does; what is marked is not taken from rollups
-        connection.execute("INSERT INTO rollup_due (tier, start, stop, series) SELECT 3, '2025-01-01Z', '2027-01-01Z', array_agg(id) FROM series")
+        connection.execute(
+            "INSERT INTO rollup_due (tier, start, stop, series) SELECT 3, '2025-01-01Z', '2027-01-01Z', array_agg(id) FROM series"
+        )
         connection.execute("ANALYZE segment")
         for query in (
             "SELECT count(*) FROM readings('T7', '2026-01-01Z', '2027-01-01Z')",

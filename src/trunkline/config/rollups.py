@@ -24,7 +24,9 @@ RETENTION_DAYS: Final[dict[TierName, float | None]] = {"1s": 7.0, "10s": 30.0, "
 class Counter(Model):
     """A tag that counts up, such as a flow totaliser: its rollups have the increase."""
 
-    rollover: float | None = Field(None, gt=0, description="what it counts to before it begins at 0 again, for example 65536; empty: it is reset")
+    rollover: float | None = Field(
+        None, gt=0, description="what it counts to before it begins at 0 again, for example 65536; empty: it is reset"
+    )
 
 
 class TagRollups(Model):
@@ -33,7 +35,9 @@ class TagRollups(Model):
     tags: tuple[Pattern, ...] = Field(min_length=1, description="paths or patterns: '*' within one level, '**' for any number of levels")
     hold_seconds: Seconds | None = Field(None, description="how long a reading of these tags holds when no other follows")
     counter: Counter | None = Field(None, description="the tags count up: rollups have their increase as 'total'")
-    tiers: tuple[FineTier, ...] = Field((), description="finer buckets to keep as well, worth their room where several readings fall into one")
+    tiers: tuple[FineTier, ...] = Field(
+        (), description="finer buckets to keep as well, worth their room where several readings fall into one"
+    )
 
 
 class Said(Model):
@@ -51,7 +55,9 @@ class RollupsConfig(Model):
     repair_seconds: float = Field(
         30.0, ge=0, le=86_400, description="how long late readings are gathered until the hours and days that they change are made anew"
     )
-    hold_seconds: Seconds = Field(600.0, description="how long a reading holds when no other follows: longer than the longest usual silence")
+    hold_seconds: Seconds = Field(
+        600.0, description="how long a reading holds when no other follows: longer than the longest usual silence"
+    )
     publish: bool = Field(True, description="put every new and revised bucket on the topic of its tier, where the layout has one")
     retention_days: dict[TierName, float | None] = Field(
         RETENTION_DAYS, description="how long the buckets of each tier are kept, by name of the tier; empty keeps them for ever"

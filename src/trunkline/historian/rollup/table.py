@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from trunkline.historian.db import PG_EPOCH, Connection
 from trunkline.historian.pgbinary import INT4, TIMESTAMPTZ, ArrayParameter, Time
 from trunkline.historian.rollup import statements
-from trunkline.historian.rollup.rows import COPY_IN, ROW, Rows, alike, copied, from_copy, from_postgres, records, to_copy, wire_of
+from trunkline.historian.rollup.rows import COPY_IN, ROW, Rows, alike, copied, from_copy, to_copy
 from trunkline.historian.rollup.summary import Held, Points, present
 from trunkline.historian.rollup.tiers import Tier
 from trunkline.historian.segments import BOOL, I64
@@ -79,7 +79,13 @@ class Shelf:
         self._made.clear()
 
     def store(
-        self, connection: Connection, tier: Tier, new: Rows, old: Rows, sketches: Sequence[bytes | None] | None, old_sketches: Sequence[bytes | None]
+        self,
+        connection: Connection,
+        tier: Tier,
+        new: Rows,
+        old: Rows,
+        sketches: Sequence[bytes | None] | None,
+        old_sketches: Sequence[bytes | None],
     ) -> Stored:
         """Store the rows that are new or differ from what is there; each revision is one more than that of the row it replaces.
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, Final
 
 import fastavro
@@ -19,7 +20,9 @@ from trunkline.model.tags import TagPath
 
 _PARSED: Final = fastavro.parse_schema(ROLLUP_BLOCK)
 _COLUMNS: Final[list[tuple[str, bool]]] = [
-    (entry["name"], entry["type"]["items"] == "double") for entry in ROLLUP_BLOCK["fields"] if entry["name"] not in ("width", "tags", "units")
+    (entry["name"], entry["type"]["items"] == "double")
+    for entry in ROLLUP_BLOCK["fields"]
+    if entry["name"] not in ("width", "tags", "units")
 ]
 
 
@@ -79,7 +82,12 @@ def encode_rollup_json(block: RollupBlock, place: int) -> bytes:
         "window_start": times.to_iso(row["window_start"]),
         "window_end": times.to_iso(row["window_end"]),
         "revision": row["revision"],
-        "aggregates": {**{name: None if value != value else value for name, value in figures.items()}, **moments, "stddev": deviation, "count": count},
+        "aggregates": {
+            **{name: None if isnan(value) else value for name, value in figures.items()},
+            **moments,
+            "stddev": deviation,
+            "count": count,
+        },
         "quality_summary": {
             "good_samples": good,
             "suspect_samples": row["uncertain_samples"],
