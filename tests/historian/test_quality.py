@@ -164,6 +164,11 @@ def test_rules_are_tried_over_the_historian(file: Path, conninfo: str, tmp_path:
     assert [(one["time"], one["tag"], one["value"], one["verdict"]) for one in found] == [(iso(2), FLOW, 30.0, "UNCERTAIN")]
     assert found[0]["reasons"] == [{"rule": "jumps", "why": "28 a second; 5 is believable"}]
     assert (total["readings"], total["rules"]) == (4, {"jumps": 1})
+    rules.write_text("rules: [{id: silent, kind: gap, tags: ['**'], expected_seconds: 0.4}]")
+    gaps = trunkline("step", "try", rules, "--site", file, "--from", iso(1), "--to", iso(4), "--tag", FLOW, "--json").documents[:-1]
+    # what a rule of that day said of a reading is not what is asked now
+    assert [(one["time"], one["verdict"]) for one in gaps] == [(iso(2), "GAP"), (iso(3), "GAP"), (iso(3.8), "GAP")]
+    rules.write_text(RULES)
     everywhere = trunkline("step", "try", rules, "--site", file, "--from", iso(0), "--to", iso(60))
     assert "6 readings looked at, 2 verdicts" in everywhere.text
 
