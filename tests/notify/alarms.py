@@ -38,7 +38,7 @@ def transition(
     )
 
 
-def device_alarm(at: float, *, active: bool = True) -> Alarm:
+def device_alarm(at: float) -> Alarm:
     """An alarm that a device raised by itself, as it arrives: no life cycle, no occurrence."""
     time = NOW + round(at * times.SECOND)
     return Alarm(
@@ -49,5 +49,4 @@ def device_alarm(at: float, *, active: bool = True) -> Alarm:
         asset="PLANT01.AREA02",
         source="plc",
         severity=AlarmSeverity.HIGH,
-        active=active,
     )

@@ -263,12 +263,11 @@ def test_two_rules_for_one_channel_make_one_message() -> None:
     assert play.at(0, transition("a")) == [("mail", "trigger"), ("slack", "trigger")]
 
 
-def test_a_device_alarm_is_told_unless_it_is_old() -> None:
-    """An alarm without a life cycle of ours: active or not; one that waited out an outage at the edge is history (D-36)."""
+def test_a_device_alarm_is_told_once_it_has_a_life_cycle() -> None:
+    """The device's own record and the alarm step's transition of it are on one topic: people hear of one of them."""
     play = Play()
-    assert play.at(0, device_alarm(-901)) == []
-    assert play.at(1, device_alarm(0)) == [("slack", "trigger")]
-    assert play.at(2, device_alarm(2, active=False)) == [("slack", "resolve")]
+    assert play.at(0, device_alarm(0)) == []
+    assert play.at(1, transition("d", severity="HIGH", kind="DOOR_OPEN", rule="device")) == [("slack", "trigger")]
 
 
 def test_a_latched_alarm_still_stands() -> None:

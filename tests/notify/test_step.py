@@ -1,6 +1,5 @@
 """The routing step between two topics (W-140): what it lets in, and that its memory is all in its entries."""
 
-import pytest
 from tests.notify.alarms import NOW, device_alarm, transition
 from tests.notify.test_router import standard
 
@@ -25,15 +24,15 @@ def told(out: Outputs) -> list[tuple[str, str]]:
     return [(one.channel, one.kind.value) for one in map(decode_request, records)]
 
 
-@pytest.mark.parametrize(("lives", "wanted"), [(True, []), (False, [("slack", "trigger")])])
-def test_a_device_alarm_is_told_once(lives: bool, wanted: list[tuple[str, str]]) -> None:
-    """Where the site keeps alarms, people hear of the transition made of it, and not of the device's own record as well."""
-    step = NotifyStep(LAYOUT, standard(), "UTC", lives=lives, clock=lambda: NOW)
-    assert told(step.process(stored(encode_event(device_alarm(0))))) == wanted
+def test_a_device_alarm_is_told_by_its_transition() -> None:
+    """The device's own record and the transition that the alarm step makes of it are on one topic: people hear of one of them."""
+    step = NotifyStep(LAYOUT, standard(), "UTC", clock=lambda: NOW)
+    life = transition("d", severity="HIGH", kind="DOOR_OPEN", rule="device")
+    assert told(step.process(stored(encode_event(device_alarm(0)), encode_event(life)))) == [("slack", "trigger")]
 
 
 def test_what_is_no_alarm_is_let_pass() -> None:
-    step = NotifyStep(LAYOUT, standard(), "UTC", lives=False, clock=lambda: NOW)
+    step = NotifyStep(LAYOUT, standard(), "UTC", clock=lambda: NOW)
     comment = Event(id="e", type="COMMENT", time=NOW, gateway_time=NOW)
     assert step.process(stored(b"", b"poison", encode_event(comment))) == {}
 
@@ -41,9 +40,9 @@ def test_what_is_no_alarm_is_let_pass() -> None:
 def test_a_restart_goes_on_from_the_entries() -> None:
     """W-145: the escalation is due though the process that saw the alarm is gone."""
     now = NOW
-    before = NotifyStep(LAYOUT, standard(), "UTC", lives=False, clock=lambda: now)
+    before = NotifyStep(LAYOUT, standard(), "UTC", clock=lambda: now)
     assert told(before.process(stored(encode_event(transition("a"))))) == [("pd", "trigger"), ("sms", "trigger")]
-    after = NotifyStep(LAYOUT, standard(), "UTC", lives=False, clock=lambda: now)
+    after = NotifyStep(LAYOUT, standard(), "UTC", clock=lambda: now)
     after.restore({name: entry for name, entry in before.changed().items() if entry is not None})
     now += 900 * times.SECOND
     assert told(after.tick()) == [("oncall_manager", "escalate")]

@@ -219,8 +219,8 @@ class SiteConfig(Model):
 
     @property
     def keeps_alarms(self) -> bool:
-        """Whether the file has a section for alarms: even an empty one gives devices' own alarms a life."""
-        return "alarms" in self.model_fields_set
+        """Whether alarms have a life here: there is a section for them, were it an empty one, or somebody is to be told."""
+        return "alarms" in self.model_fields_set or bool(self.notifications.channels)
 
     @property
     def evaluates(self) -> bool:

@@ -92,4 +92,4 @@ def routing_step(site: Site) -> Callable[[], Step]:
     from trunkline.processing.notify.step import NotifyStep  # noqa: PLC0415 - see above
 
     layout, schemas, config = layout_of(site.config.log), client_of(site), site.config
-    return lambda: NotifyStep(layout, config.notifications, config.timezone, lives=config.keeps_alarms, schemas=schemas)
+    return lambda: NotifyStep(layout, config.notifications, config.timezone, schemas=schemas)

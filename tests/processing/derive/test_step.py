@@ -208,7 +208,9 @@ def test_what_held_at_a_moment(readings: list[tuple[int, int]], batch: int) -> N
     one = step(definitions("[{path: TOTAL, calc: A + 0}]"))
     memory = one._memory
     for start in range(0, len(readings), batch):
-        arrived = memory.arrived(columns(Given("A", second, float(number)) for second, number in readings[start : start + batch]), frozenset())
+        arrived = memory.arrived(
+            columns(Given("A", second, float(number)) for second, number in readings[start : start + batch]), frozenset()
+        )
         for portion in memory.portions(arrived):
             memory.add(portion)
     remembered = sorted(enumerate(readings), key=lambda each: (each[1][0], each[0]))

@@ -60,7 +60,9 @@ class Router:
         """
         requests = self._minutes_end(now)
         for alarm in alarms:
-            requests += self._step(transition_of(alarm, now, self._config.device_alarm_seconds), now)
+            transition = transition_of(alarm)
+            if transition is not None:
+                requests += self._step(transition, now)
         return requests + self.tick(now)
 
     def tick(self, now: int) -> Requests:
