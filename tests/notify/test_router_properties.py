@@ -167,5 +167,5 @@ class Plant(RuleBasedStateMachine):
         assert all(sent <= 5 for each in minutes.values() for sent in each)
 
 
-Plant.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+Plant.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestPlant = Plant.TestCase
