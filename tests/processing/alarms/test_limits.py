@@ -67,6 +67,13 @@ def test_delays_are_of_event_time_and_end_without_a_reading() -> None:
     assert steps(one.evaluate(flow((12, 90), (14, 96), (15, 90), (30, 91)), NOW)) == [(18, "CONDITION_OFF", "RETURNED_UNACKNOWLEDGED")]
 
 
+def test_a_delay_ends_with_a_reading_as_well() -> None:
+    one = book("- {id: a, tag: PLANT01.AREA02.UNIT_05.FLOW_RATE, kind: high, limit: 95, on_delay: 5}\n")
+    assert one.evaluate(flow((0, 99)), NOW) == []
+    assert one.evaluate(flow((4.9, 99)), NOW) == []
+    assert steps(one.evaluate(flow((7, 98)), NOW)) == [(5, "CONDITION_ON", "UNACKNOWLEDGED")]
+
+
 def test_an_input_that_waits_is_not_taken_for_time_that_passed() -> None:
     one = book("- {id: a, tag: PLANT01.AREA02.UNIT_05.FLOW_RATE, kind: high, limit: 95, on_delay: 5}\n")
     one.evaluate(flow((0, 99)), NOW)

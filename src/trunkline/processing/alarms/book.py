@@ -103,17 +103,14 @@ class AlarmBook:
         """Return which readings are behind their tag's newest or marked as backlog, and note the newest."""
         late = np.zeros(len(samples), np.bool_) if backlog is None else backlog[samples.columns.block[samples.origin]]
         ordered = samples.take(~late) if late.any() else samples
-        before, first = np.empty_like(ordered.time), ordered.first()
-        before[1:] = ordered.time[:-1]
-        before[first] = self._newest[ordered.place[first]]
-        behind = ordered.time < before
-        if behind.any():
-            # the newest before each reading, tag by tag: only where the order is broken
-            bounds = np.append(np.flatnonzero(first), len(ordered))
-            for which in np.unique(np.searchsorted(bounds, np.flatnonzero(behind), side="right")).tolist():
-                own = slice(bounds[which - 1], bounds[which])
-                peaks = np.maximum.accumulate(np.append(before[own.start], ordered.time[own]))
-                behind[own] = ordered.time[own] < peaks[:-1]
+        first = ordered.first()
+        behind = ordered.time < self._newest[ordered.place]
+        in_order = ordered.time[1:] >= ordered.time[:-1]
+        if behind.any() or not (in_order | first[1:]).all():
+            # the newest before each reading, tag by tag: places in the order of time, lifted so that no tag sees another's
+            _, rank = np.unique(ordered.time, return_inverse=True)
+            lifted = np.cumsum(first) * len(ordered) + rank
+            behind[1:] |= lifted[1:] < np.maximum.accumulate(lifted)[:-1]
             late[np.flatnonzero(~late)[behind]] = True
             ordered = ordered.take(~behind)
         self._newest[ordered.place] = ordered.time

@@ -1,0 +1,49 @@
+"""What the columns pass over as quiet must be quiet: the places where that is least plain."""
+
+from tests.processing.alarms.feed import FLOW, FLOW_SP, MODE, T0, S, book, columns, flow, steps
+
+from trunkline.log.codec.columns import Columns
+from trunkline.model.reading import Value
+
+NOW = T0 + 10 * S
+
+
+def test_two_tags_that_move_towards_the_limit_together() -> None:
+    """Each by itself stays near the other's last value."""
+    one = book(f"- {{id: d, tag: {FLOW}, kind: deviation, limit: 3, setpoint_tag: {FLOW_SP}}}\n")
+    assert one.evaluate(columns([(FLOW, 94.0, 0, 0), (FLOW_SP, 94.0, 0.5, 0)]), NOW) == []
+    found = one.evaluate(columns([(FLOW, 96.0, 1, 0), (FLOW_SP, 92.0, 1.5, 0)]), NOW)
+    assert steps(found) == [(1.5, "CONDITION_ON", "UNACKNOWLEDGED")]
+    assert steps(one.evaluate(flow((2, 94.5)), NOW)) == [(2, "CONDITION_OFF", "RETURNED_UNACKNOWLEDGED")]
+
+
+def test_after_a_restart_the_first_reading_is_looked_at_though_its_value_is_known() -> None:
+    """The value had come as history, which the restarted book cannot tell: the live alarm is raised all the same (D-36)."""
+    text = f"- {{id: m, tag: {MODE}, kind: discrete, equals: MANUAL}}\n- {{id: f, tag: {FLOW}, kind: discrete, equals: 3}}\n"
+
+    def both(mode: Value, number: float, second: float) -> Columns:
+        return columns([(MODE, mode, second, 0), (FLOW, number, second, 0)])
+
+    one = book(text)
+    one.evaluate(both("AUTO", 0.0, 0), NOW)
+    kept = one.entries()
+    old = one.evaluate(both("MANUAL", 3.0, 1), T0 + 100 * S)
+    assert [event.attributes["live"] for event in old] == [False, False]
+    again = book(text)
+    again.restore(kept)
+    again.warm(both("MANUAL", 3.0, 1))
+    assert len(again.evaluate(both("MANUAL", 3.0, 99), T0 + 100 * S)) == 2
+
+
+def test_a_device_that_repeats_its_stale_value_is_silent() -> None:
+    one = book(f"- {{id: s, tag: {FLOW}, kind: stale, silence: 5}}\n")
+    one.evaluate(flow((0, 90)), NOW)
+    one.evaluate(flow((4, 90), quality=0x4090), NOW)
+    assert steps(one.tick(T0 + 6 * S)) == [(5, "CONDITION_ON", "UNACKNOWLEDGED")]
+
+
+def test_a_tag_that_was_never_heard_of_is_silent_from_the_first_look() -> None:
+    one = book(f"- {{id: s, tag: {FLOW}, kind: stale, silence: 5}}\n")
+    assert one.tick(T0) == []
+    assert one.tick(T0 + 5 * S - 1) == []
+    assert steps(one.tick(T0 + 5 * S)) == [(5, "CONDITION_ON", "UNACKNOWLEDGED")]
