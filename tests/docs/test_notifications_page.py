@@ -22,7 +22,8 @@ _EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```\w+\n(.*?)^```", re.MULTILIN
 
 
 def example(name: str) -> str:
-    return dict(_EXAMPLE.findall(PAGE.read_text()))[name]
+    examples: dict[str, str] = dict(_EXAMPLE.findall(PAGE.read_text()))
+    return examples[name]
 
 
 def channels(text: str, folder: Path, severity: str, at: str, **alarm: str) -> dict[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 import math
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -82,7 +83,7 @@ def by_hand(series: list[Given], begin: int, end: int, rollover: float | None) -
     if rollover is not None:
         found["total"] = 0.0
         chain = [one for one in ordered if one.usable]
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in pairwise(chain):
             if begin <= after.time < end:
                 step = after.value - before.value
                 found["total"] += step if step >= 0 else (after.value if rollover == math.inf else step + rollover)

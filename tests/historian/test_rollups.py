@@ -11,6 +11,7 @@ from tests.historian.support import PLACE, START, Edge, flush_of, reading
 from trunkline.config.rollups import RollupsConfig
 from trunkline.historian import rows
 from trunkline.historian.compactor import Compactor
+from trunkline.historian.migrate import migrations
 from trunkline.historian.reader import Reader
 from trunkline.historian.retention import drop_old, remove_readings
 from trunkline.historian.rollup import service
@@ -44,6 +45,7 @@ class Site:
     def __init__(self, conninfo: str, zone: ZoneInfo = ZONE) -> None:
         self.conninfo = conninfo
         self.zone = zone
+        self.config = CONFIG
         self.edge = Edge()
 
     def write(self, readings: Iterable[Reading]) -> None:
@@ -52,11 +54,11 @@ class Site:
             writer.write(flush_of([self.edge.block(readings)]))
 
     def roll(self, now: int = END) -> Rolled:
-        with Roller(self.conninfo, Settings(CONFIG), self.zone) as roller:
+        with Roller(self.conninfo, Settings(self.config), self.zone) as roller:
             return roller.run_once(now=now)
 
     def check(self, to_time: int = END) -> Report:
-        return check(self.conninfo, CONFIG, self.zone, to_time=to_time)
+        return check(self.conninfo, self.config, self.zone, to_time=to_time)
 
     def table(self, query: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
@@ -134,10 +136,8 @@ def test_a_correction_repairs_rollups_and_leaves_an_empty_row_behind(site: Site)
     remove_readings(site.conninfo, "COUNTER", START + HOUR, START + 2 * HOUR, actor="me", reason="test")
     assert site.roll().revised > 0
     assert differences(site.check()) == []
-    emptied = "SELECT n, good_us, revision FROM rollup r JOIN series s ON s.id = series_id WHERE tag = 'A' AND tier = 4 AND start = '2026-06-01 01:00Z'"
-    ((n, good, revision),) = site.table(emptied)
-    assert (n, revision) == (0, 1)
-    assert isinstance(good, int)
+    emptied = "tag = 'A' AND tier = 4 AND start = '2026-06-01 01:00Z'"
+    assert site.table(f"SELECT n, revision FROM rollup JOIN series s ON s.id = series_id WHERE {emptied}") == [(0, 1)]
 
 
 def test_compaction_and_retention_of_readings_change_no_rollup(site: Site) -> None:
@@ -184,6 +184,24 @@ def test_days_are_those_of_the_site(conninfo: str, zone: str) -> None:
     assert differences(report) == []
     query = f"SELECT count(*) FROM rollup WHERE tier = 5 AND (start AT TIME ZONE '{zone}')::time <> '00:00'"
     assert site.table(query) == [(0,)]
+
+
+def test_what_the_site_file_says_otherwise_is_made_anew(site: Site) -> None:
+    """A longer hold, a counter, finer tiers: the rollups of these tags follow, and those of the others stay."""
+    site.write(mixed(1, 100, START, HOUR, "A B C"))
+    site.roll()
+    site.config = RollupsConfig.model_validate(
+        {
+            "grace_seconds": 0,
+            "repair_seconds": 0,
+            "tags": [{"tags": ["A"], "counter": {}, "hold_seconds": 200, "tiers": ["1s"]}, {"tags": ["B"], "tiers": ["10s"]}],
+        }
+    )
+    assert differences(site.check()) != []
+    site.roll()
+    assert differences(site.check()) == []
+    revised = "SELECT DISTINCT tag FROM rollup JOIN series s ON s.id = series_id WHERE revision > 0 AND tier > 2"
+    assert site.table(revised) == [("A",)]
 
 
 def test_counters_carry_over_silence_and_roll_over(site: Site) -> None:
@@ -237,7 +255,8 @@ def test_rollups_of_a_tag(site: Site) -> None:
         assert (day.stop - day.start).tolist() == [times.DAY]
         with pytest.raises(ValueError, match="1min"):
             reader.rollup("B", "5min", START, START + MINUTE)  # type: ignore[arg-type]  # what a user may ask
-    query = "SELECT n, good, uncertain, bad, percent_good, avg, min, max, stddev, total FROM rollup('B', '1min', '2026-06-01Z', '2026-06-01 00:01Z')"
+    columns = "n, good, uncertain, bad, percent_good, avg, min, max, stddev, total"
+    query = f"SELECT {columns} FROM rollup('B', '1min', '2026-06-01Z', '2026-06-01 00:01Z')"
     ((*counts, average, least, most, deviation, total),) = site.table(query)
     assert counts == [6, 4, 1, 1, pytest.approx(400 / 6)]
     assert (average, least, most, total) == (pytest.approx(12 / 5), 0.0, 5.0, None)
@@ -247,8 +266,10 @@ def test_rollups_of_a_tag(site: Site) -> None:
 def test_history_of_before_rollups_is_rolled_up(site: Site) -> None:
     """The migration marks what is there, hour by hour."""
     site.write(mixed(1, 100, START, 3 * HOUR))
-    marks = "SELECT 3, hour, hour + interval '1 hour', array_agg(DISTINCT series_id) FROM (SELECT date_bin('1 hour', t0, '1970-01-01Z') AS hour, series_id FROM segment) g GROUP BY hour"
-    site.table(f"TRUNCATE rollup_due; INSERT INTO rollup_due (tier, start, stop, series) {marks}")
+    script = next(one.script for one in migrations() if one.name == "rollups")
+    begin = script.index("SELECT mark_rollups")
+    site.table("TRUNCATE rollup_due")
+    site.table(script[begin : script.index(";", begin)])
     site.roll()
     assert differences(site.check()) == []
     assert site.table("SELECT count(*) FROM rollup WHERE tier = 4 AND n > 0") == [(9,)]

@@ -34,12 +34,12 @@ def transition(
         threshold=500.0,
         unit="m³/h",
         correlation_id=occurrence,
-        attributes={"rule": "r", "live": True, "gateway_state": gateway_state, **attributes},
+        attributes={"rule": "r", "live": True, "gateway_state": gateway_state, "shelved_until": 0, **attributes},
     )
 
 
-def device_alarm(at: float, *, active: bool = True, severity: str = "HIGH") -> Alarm:
-    """An alarm that a device raised by itself: no life cycle of ours, no occurrence."""
+def device_alarm(at: float) -> Alarm:
+    """An alarm that a device raised by itself, as it arrives: no life cycle, no occurrence."""
     time = NOW + round(at * times.SECOND)
     return Alarm(
         id=f"t{next(_numbers)}",
@@ -48,6 +48,5 @@ def device_alarm(at: float, *, active: bool = True, severity: str = "HIGH") -> A
         gateway_time=time,
         asset="PLANT01.AREA02",
         source="plc",
-        severity=AlarmSeverity[severity],
-        active=active,
+        severity=AlarmSeverity.HIGH,
     )

@@ -53,9 +53,12 @@ class MailServer:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         if self.answers and (answer := self.answers.popleft()) != "250 OK":
             return answer
-        message = message_from_bytes(bytes(envelope.content or b""), policy=policy.default)
+        assert isinstance(envelope.content, bytes)
+        message = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(message, EmailMessage)
-        user = session.auth_data.decode() if session.authenticated else ""
+        assert server.transport is not None
+        login: Any = session.auth_data
+        user = login.decode() if session.authenticated else ""
         self.mails.append(Mail(list(envelope.rcpt_tos), message, server.transport.get_extra_info("sslcontext") is not None, user))
         return "250 OK"
 
@@ -66,9 +69,9 @@ class MailServer:
 
 
 @contextmanager
-def mail_server(certificate: tuple[Path, Path] | None = None, *, starttls: bool = True) -> Iterator[MailServer]:
+def mail_server(certificate: tuple[Path, Path] | None = None, *, starttls: bool = True, port: int = 0) -> Iterator[MailServer]:
     """Run one; with a certificate and its key (PEM) it speaks STARTTLS, or TLS from the first byte."""
-    (port,) = free_ports(1)
+    port = port or free_ports(1)[0]
     desk = MailServer(port)
     context = None
     if certificate is not None:

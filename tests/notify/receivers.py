@@ -1,6 +1,7 @@
 """Real receivers on loopback that record what came and misbehave when told to."""
 
 import socket
+import ssl
 import struct
 import threading
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import msgspec
 
@@ -33,6 +35,8 @@ class HttpReceiver:
         posts: what came and was answered with success.
         attempts: everything that came.
         script: what to do with the next ones: a status, (status, headers), 'reset', 'hang' or 'trickle'; 200 when it is empty.
+        up: False answers everything with 503.
+        body: of every answer.
         taking: called with each request that came, before it is answered; False: it is lost with the receiver, unanswered.
     """
 
@@ -42,6 +46,7 @@ class HttpReceiver:
     script: deque[int | tuple[int, dict[str, str]] | str] = field(default_factory=deque)
     taking: Callable[[Post], bool] | None = None
     up: bool = True
+    body: bytes = b"ok"
     released: threading.Event = field(default_factory=threading.Event)
 
 
@@ -68,9 +73,9 @@ def _handler(receiver: HttpReceiver) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(receiver.body)))
             self.end_headers()
-            self.wfile.write(b"ok")
+            self.wfile.write(receiver.body)
 
         def _stall(self, *, trickle: bool) -> None:
             self.close_connection = True
@@ -95,11 +100,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def http_receiver() -> Iterator[HttpReceiver]:
-    """Run one."""
+def http_receiver(certificate: tuple[Path, Path] | None = None) -> Iterator[HttpReceiver]:
+    """Run one; with a certificate and its key (PEM) it speaks TLS."""
     receiver = HttpReceiver()
     with _Server(("127.0.0.1", 0), _handler(receiver)) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        receiver.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_address[1]}/hook"
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

@@ -76,26 +76,29 @@ class Desk:
     def events(self) -> list[Event]:
         return [decode_event(one.value) for one in self.log.read(TopicPartition(TOPICS.events, 0), 0)]
 
-    def deliverer(self, notifications: NotificationsConfig, clock: Callable[[], int] = lambda: NOW) -> Deliverer:
-        return Deliverer(
-            lambda: Journal(self.path),
-            notifications,
-            TOPICS,
-            SITE,
-            self.secrets,
-            clock=clock,
-            backoff=lambda: Backoff(0.01, 0.05),
-        )
+    def deliverer(
+        self,
+        notifications: NotificationsConfig,
+        open_log: Callable[[], Journal] | None = None,
+        backoff: Callable[[], Backoff] = lambda: Backoff(0.01, 0.05),
+    ) -> Deliverer:
+        made = open_log or (lambda: Journal(self.path))
+        return Deliverer(made, notifications, TOPICS, SITE, self.secrets, clock=lambda: NOW, backoff=backoff)
 
     @contextmanager
-    def delivering(self, notifications: NotificationsConfig, clock: Callable[[], int] = lambda: NOW) -> Iterator[None]:
+    def delivering(
+        self,
+        notifications: NotificationsConfig,
+        open_log: Callable[[], Journal] | None = None,
+        backoff: Callable[[], Backoff] = lambda: Backoff(0.01, 0.05),
+    ) -> Iterator[None]:
         """Deliver while the test looks on; what the deliverer dies of fails the test."""
         stop = threading.Event()
         died: list[BaseException] = []
 
         def run() -> None:
             try:
-                self.deliverer(notifications, clock).run(stop)
+                self.deliverer(notifications, open_log, backoff).run(stop)
             except BaseException as error:  # noqa: BLE001 - the test looks at it
                 died.append(error)
 

@@ -122,6 +122,19 @@ def test_the_wait_that_a_receiver_asks_for_is_told(tmp_path: Path, hook: HttpRec
     assert later.value.after_seconds == 17.0
 
 
+def test_a_receiver_with_tls_is_who_it_says(tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path, "authority")
+    with http_receiver(authority.issue("hook")) as hook:
+        sender(tmp_path, type="webhook", url=hook.url, secret="${KEY}", ca="authority.pem").send(request(1), NOW)
+        with pytest.raises(NotNow, match="CERTIFICATE_VERIFY_FAILED"):
+            sender(tmp_path, type="webhook", url=hook.url, secret="${KEY}").send(request(2), NOW)
+    with http_receiver(authority.issue("other", "192.0.2.1")) as other, pytest.raises(NotNow, match="CERTIFICATE_VERIFY_FAILED"):
+        sender(tmp_path, type="webhook", url=other.url, secret="${KEY}", ca="authority.pem").send(request(3), NOW)
+    assert [post.headers["idempotency-key"] for post in hook.posts + other.posts] == ["r1"]
+    with pytest.raises(Misconfigured, match=r"missing\.pem"):
+        sender(tmp_path, type="webhook", url=hook.url, secret="${KEY}", ca="missing.pem")
+
+
 # ---------------------------------------------------------------------- e-mail
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import random
 import signal
 import subprocess
 import sys
@@ -11,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.notify.mail import mail_server
 from tests.notify.receivers import HttpReceiver, Post, http_receiver
-from tests.notify.support import NOW, SECRETS, TOPICS, Desk, config, request, until
+from tests.notify.support import NOW, SECRETS, SITE, TOPICS, Desk, config, request, until
 
+from trunkline.lab.ports import free_ports
+from trunkline.log.journal.journal import Journal
 from trunkline.log.port import Record
 from trunkline.model import times
-from trunkline.model.errors import Fenced
+from trunkline.model.errors import Fenced, Misconfigured, RetryLater
 from trunkline.model.notifications import Outcome
+from trunkline.sinks.notify.backoff import Backoff
+from trunkline.sinks.notify.deliver import Deliverer, Topics
 
 
 def webhook(receiver: HttpReceiver, name: str = "hook", **more: Any) -> dict[str, Any]:
@@ -242,3 +248,130 @@ def test_the_check_for_loss_catches_a_deliverer_that_commits_first(desk: Desk, h
     """The planted defect: a position committed before its request was sent."""
     lost, _ = _killed(desk, hook, "commit-first")
     assert lost == {"r3"}
+
+
+def test_a_receiver_that_asks_for_a_pause_gets_it(desk: Desk, hook: HttpReceiver) -> None:
+    """429 and 503 with Retry-After: the back-off is at least that long."""
+    asked: list[float | None] = []
+
+    class Noting(Backoff):
+        def failed(self, asked_for: float | None = None) -> float:
+            asked.append(asked_for)
+            return 0.0
+
+    hook.script.extend([(429, {"Retry-After": "17"}), 500, (503, {"Retry-After": "Fri, 20 Nov 2026 10:00:30 GMT"})])
+    desk.ask(request(1))
+    with desk.delivering(config(webhook(hook)), backoff=Noting):
+        settled(desk, 1)
+    assert asked == [17.0, None, 30.0]
+
+
+def test_waits_grow_to_a_limit_and_are_spread() -> None:
+    backoff = Backoff(1.0, 60.0, random.Random(7))
+    waits = [backoff.failed() for _ in range(40)]
+    assert all(0.5 * min(60, 2**number) <= wait <= min(60, 2**number) for number, wait in enumerate(waits))
+    assert len(set(waits)) == 40
+    assert backoff.failed(120.0) == 120.0
+    backoff.reset()
+    assert backoff.failed() <= 1.0
+
+
+def test_the_log_may_be_away_at_first(desk: Desk, hook: HttpReceiver) -> None:
+    away = iter([True, True])
+
+    def open_log() -> Journal:
+        if next(away, False):
+            raise RetryLater("the disk is full")
+        return Journal(desk.path)
+
+    desk.ask(request(1))
+    with desk.delivering(config(webhook(hook)), open_log=open_log):
+        settled(desk, 1)
+    assert ids(hook.posts) == ["r1"]
+
+
+def test_a_missing_topic_is_told(desk: Desk, hook: HttpReceiver) -> None:
+    topics = Topics("nowhere", TOPICS.log, TOPICS.events)
+    deliverer = Deliverer(lambda: Journal(desk.path), config(webhook(hook)), topics, SITE, desk.secrets)
+    with pytest.raises(Misconfigured, match="nowhere"):
+        deliverer.run(threading.Event())
+
+
+def test_mail_waits_for_its_server(desk: Desk) -> None:
+    """A mail server that is not there yet: the mails come when it is, in order."""
+    (port,) = free_ports(1)
+    mail = {
+        "id": "mail",
+        "type": "email",
+        "host": "127.0.0.1",
+        "port": port,
+        "security": "none",
+        "sender": "t@a.b",
+        "recipients": ["x@a.b"],
+    }
+    desk.ask(*(request(number, channel="mail") for number in range(3)))
+    tried = threading.Event()
+
+    class Noting(Backoff):
+        def failed(self, asked_for: float | None = None) -> float:
+            tried.set()
+            return super().failed(asked_for)
+
+    with desk.delivering(config(mail), backoff=lambda: Noting(0.01, 0.05)):
+        assert tried.wait(30)
+        with mail_server(port=port) as server:
+            settled(desk, 3)
+    assert [one.message["Message-ID"] for one in server.mails] == ["<r0@a.b>", "<r1@a.b>", "<r2@a.b>"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_any_weather_nothing_is_lost(desk: Desk, seed: int) -> None:
+    """Random alarms on two channels, faults and restarts: what is not delivered ended before it could be, and order holds."""
+    chance = random.Random(seed)
+    asked = []
+    for number in range(60):
+        kind = chance.choice(["trigger", "trigger", "resolve", "acknowledge", "digest"])
+        asked.append(request(number, kind, channel=chance.choice(["a", "b"]), key=f"k{chance.randrange(12)}"))
+    with http_receiver() as a, http_receiver() as b:
+        receivers = {"a": a, "b": b}
+        notifications = config(webhook(a, "a"), webhook(b, "b"))
+        for receiver in receivers.values():
+            receiver.script.extend(chance.choices([200, 500, 429, "reset"], weights=[6, 2, 1, 1], k=60))
+        for start in range(0, 60, 20):
+            desk.ask(*asked[start : start + 20])
+            with desk.delivering(notifications):
+                settled(desk, chance.randrange(start + 1, start + 20))
+        with desk.delivering(notifications):
+            settled(desk, 60)
+        for name, receiver in receivers.items():
+            mine = [one.id for one in asked if one.channel == name]
+            outcomes = {one.request: one for one in desk.deliveries() if one.channel == name}
+            assert list(outcomes) == mine, "every request is settled once, in order"
+            came = ids(receiver.posts)
+            assert [one for one in mine if outcomes[one].outcome is Outcome.DELIVERED] == list(dict.fromkeys(came))
+            for one in asked:
+                if one.channel == name and one.id not in came:
+                    later = [two for two in asked[asked.index(one) :] if two.channel == name and two.dedup_key == one.dedup_key]
+                    assert one.kind.value != "digest"
+                    assert any(two.kind.value == "resolve" for two in later), f"{one.id} is lost"
+
+
+def test_an_incident_that_may_have_been_opened_is_closed(desk: Desk, hook: HttpReceiver) -> None:
+    """Killed after the receiver took the trigger; the alarm clears meanwhile: the resolve is sent, though the trigger is not sent again."""
+    worker: list[subprocess.Popen[bytes]] = []
+
+    def taking(post: Post) -> bool:
+        worker[0].kill()
+        worker[0].wait()
+        return True
+
+    hook.taking = taking
+    desk.ask(request(1, key="alarm"))
+    worker.append(subprocess.Popen([sys.executable, str(WORKER), str(desk.path), hook.url]))
+    assert worker[0].wait(30) == -signal.SIGKILL
+    until(lambda: ids(hook.posts) == ["r1"])
+    hook.taking = None
+    desk.ask(request(2, "resolve", key="alarm"))
+    with desk.delivering(config(webhook(hook))):
+        settled(desk, 2)
+    assert desk.outcomes() == [("r1", "superseded"), ("r2", "delivered")]

@@ -208,6 +208,18 @@ def test_a_flood_becomes_one_summary_and_critical_alarms_still_pass() -> None:
     assert len(play.at(61, transition("x", severity="HIGH", kind="X", at=61))) == 1
 
 
+def test_a_summary_goes_to_those_it_is_for() -> None:
+    people = [{"id": name, "phone": "+4711111111"} for name in ("anna", "bo")]
+    rules = [{"id": name, "channels": ["sms"], "people": [name], "types": [f"{name.upper()}*"]} for name in ("anna", "bo")]
+    play = Play(standard(rules=rules, people=people, escalation={"channels": []}, storm={"per_minute": 1}))
+    play.at(
+        0,
+        *(transition(f"{name}{number}", severity="LOW", kind=f"{name.upper()}{number}") for name in ("anna", "bo") for number in range(3)),
+    )
+    found = {one.people: {item.occurrence for item in one.items} for one in play.requests(60)}
+    assert found == {("anna",): {"anna1", "anna2"}, ("bo",): {"bo0", "bo1", "bo2"}}
+
+
 def test_rules_choose_by_asset_tag_type_and_hour() -> None:
     """W-140: patterns, types, and the time of day in the site's zone at the alarm's own time."""
     rules = [
@@ -251,12 +263,26 @@ def test_two_rules_for_one_channel_make_one_message() -> None:
     assert play.at(0, transition("a")) == [("mail", "trigger"), ("slack", "trigger")]
 
 
-def test_a_device_alarm_is_told_unless_it_is_old() -> None:
-    """An alarm without a life cycle of ours: active or not; one that waited out an outage at the edge is history."""
+def test_a_device_alarm_is_told_once_it_has_a_life_cycle() -> None:
+    """The device's own record and the alarm step's transition of it are on one topic: people hear of one of them."""
     play = Play()
-    assert play.at(0, device_alarm(-901)) == []
-    assert play.at(1, device_alarm(0)) == [("slack", "trigger")]
-    assert play.at(2, device_alarm(2, active=False)) == [("slack", "resolve")]
+    assert play.at(0, device_alarm(0)) == []
+    assert play.at(1, transition("d", severity="HIGH", kind="DOOR_OPEN", rule="device")) == [("slack", "trigger")]
+
+
+def test_a_latched_alarm_still_stands() -> None:
+    """D-37: its condition went, and somebody has to reset it."""
+    play = Play()
+    play.at(0, transition("a"))
+    latched = msgspec.structs.replace(transition("a", at=1, state="LATCHED_UNACKNOWLEDGED"), active=False)
+    assert play.at(1, latched) == []
+    assert play.at(900) == [("oncall_manager", "escalate")]
+
+
+def test_a_remark_is_no_news() -> None:
+    play = Play()
+    play.at(0, transition("a"))
+    assert play.at(1, transition("a", at=1, transition="COMMENT", reason="looked at it")) == []
 
 
 def test_a_clear_that_arrives_late_still_ends_the_incident() -> None:
@@ -274,6 +300,14 @@ def test_the_same_request_has_the_same_id() -> None:
     play = Play()
     every = play.requests(0, alarm) + play.requests(900) + play.requests(901, transition("a", "CLEARED", at=901))
     assert len({one.id for one in every}) == len(every) == 6
+
+
+def test_a_subject_says_everything_once() -> None:
+    (first, _) = Play().requests(0, transition("a"))
+    assert first.subject == "CRITICAL HIGH_FLOW PLANT01.AREA02.UNIT_05.FLOW_RATE: flow is too high"
+    whole = "HIGH_FLOW of PLANT01.AREA02.UNIT_05.FLOW_RATE is raised: 512.5 m³/h, limit 500 m³/h"
+    (first, _) = Play().requests(0, msgspec.structs.replace(transition("a"), text=whole))
+    assert first.subject == f"CRITICAL {whole}"
 
 
 def test_text_of_devices_stays_in_its_line() -> None:

@@ -113,7 +113,7 @@ class Plant(RuleBasedStateMachine):
         assert requests == before, "what a router asks for is a function of its entries and its input"
         for name, entry in self.router.changed().items():
             if entry is None:
-                del self.kept[name]
+                self.kept.pop(name, None)
             else:
                 self.kept[name] = entry
         return requests

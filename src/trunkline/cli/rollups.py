@@ -115,12 +115,13 @@ def _rows(found: RollupSeries) -> list[dict[str, object]]:
 
 def _table(rows: list[dict[str, object]], site: Site) -> Table:
     shown = Table(box=None)
-    names = ("start", "n", "percent_good", "avg", "tw_avg", "min", "max", "stddev", "p50", "p95", "total", "revision")
+    names = ("start", "n", "percent_good", "avg", "tw_avg", "min", "max", "p95", "total", "revision")
     zone = ZoneInfo(site.config.timezone)
     for name in names:
-        shown.add_column(name.replace("_", " "), justify="left" if name == "start" else "right")
+        words = {"percent_good": "good %", "revision": "rev"}.get(name, name.replace("_", " "))
+        shown.add_column(words, justify="left" if name == "start" else "right", no_wrap=True)
     for row in rows:
-        begin = times.to_datetime(times.from_iso(str(row["start"]))).astimezone(zone).isoformat(timespec="seconds")
-        cells = ["—" if row[name] is None else f"{row[name]:.6g}" if isinstance(row[name], float) else str(row[name]) for name in names[1:]]
+        begin = times.to_datetime(times.from_iso(str(row["start"]))).astimezone(zone).strftime("%m-%d %H:%M:%S")
+        cells = ["—" if row[name] is None else f"{row[name]:.5g}" if isinstance(row[name], float) else str(row[name]) for name in names[1:]]
         shown.add_row(begin, *cells)
     return shown

@@ -99,6 +99,7 @@ class WebhookChannel(ChannelConfig):
     type: Literal["webhook"] = Field("webhook", description="kind of channel")
     url: Url = Field(description="where requests go; redirects are not followed", examples=["https://hooks.example.com/alarms"])
     secret: Secret = Field(description="key of the signature, as a reference", examples=["${secret:webhook-key}"])
+    ca: str = Field("", description="PEM file with the authority of the receiver's certificate; empty for those of the system")
 
 
 class AppriseChannel(ChannelConfig):

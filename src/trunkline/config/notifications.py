@@ -86,9 +86,6 @@ class NotificationsConfig(Model):
     hold_seconds: Seconds = Field(300.0, description="repeats of one asset and type are held back for so long (W-144)")
     escalation: Escalation = Field(Escalation(), description="what nobody acknowledges")
     storm: Storm = Field(Storm(), description="protection against floods")
-    device_alarm_seconds: Seconds = Field(
-        900.0, description="a device's own alarm that arrives later than this after its time is history, and not told"
-    )
     url: str = Field("", max_length=512, pattern=r"^(https?://\S+)?$", description="address of the page, put into messages as a link")
 
     @model_validator(mode="after")

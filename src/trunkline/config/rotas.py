@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from trunkline.config.channels import Mail, Phone
 from trunkline.config.tags import Identifier, Model
+from trunkline.config.zones import check_zone
 from trunkline.model import times
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -109,7 +110,7 @@ class Rota(Model):
     @model_validator(mode="after")
     def _named(self) -> "Rota":
         if self.timezone:
-            ZoneInfo(self.timezone)
+            check_zone(self.timezone)
         names = [shift.name for shift in self.shifts]
         if len(set(names)) < len(names):
             raise ValueError("two shifts have the same name: give each one of its own")

@@ -119,11 +119,11 @@ def read_unit(text: str) -> Quantity:
         words = pattern.sub(by, words)
     try:
         unit = registry.parse_units("?" if _ABSURD.search(words) else words)
-        dimension = frozenset((str(name), float(power)) for name, power in unit.dimensionality.items())
+        dimension = frozenset((str(name), cast("float", power)) for name, power in unit.dimensionality.items())
         zero, one = (registry.Quantity(float(at), unit).to_base_units().magnitude for at in (0, 1))
     except Exception as error:  # pint raises what its parser, Python's and its converters raise
         raise UnitProblem(f"unit {text!r} is not known", f"write one such as {', '.join(COMMON[:12])}") from error
-    return Quantity(dimension, cast("float", one - zero), cast("float", zero), text)
+    return Quantity(dimension, one - zero, zero, text)
 
 
 def quantity_of(node: Node, units: dict[str, str]) -> Quantity:

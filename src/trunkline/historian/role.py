@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import structlog
 
+from trunkline.config.rollups import RollupsConfig
 from trunkline.config.site import HistorianConfig
 from trunkline.historian.admission import Lane
 from trunkline.historian.burial import bury, bury_broken
@@ -102,16 +104,17 @@ def run_historian(
         registry: what the configuration knows of each tag.
         status: kept up to date.
         member: name in the consumer group; of two with one name the later takes over.
-        rollups: how rollups are made; default: as a site file without a word about them, and not published.
+        rollups: how rollups are made; default: as for a site file without a word about them, and not published.
 
     Raises:
         Fenced: another historian took over; nothing of it was stored twice.
         Misconfigured: the database was not migrated or refuses this role.
     """
     status = status or HistorianStatus()
+    rollups = rollups or Rollups(RollupsConfig(), ZoneInfo("UTC"))
     background = [
         threading.Thread(target=_maintain, args=(conninfo, config, stop, status), name="historian-maintenance", daemon=True),
-        threading.Thread(target=run_rollups, args=(conninfo, rollups or Rollups(), stop), name="historian-rollups", daemon=True),
+        threading.Thread(target=run_rollups, args=(conninfo, rollups, stop), name="historian-rollups", daemon=True),
     ]
     joined = _join(log, layout, member, stop, status)
     if joined is None:

@@ -61,7 +61,7 @@ def _central_commands(site: Site, run: list[str]) -> dict[str, list[str]]:
             member = f"{role}-{number}"
             # the first is called as if it were alone, so that its name holds when others come and go
             commands[f"{role}:{member}" if number else role] = [*run, role, file, "--member", member]
-    if site.config.keeps_alarms:
+    if site.config.evaluates:
         commands["evaluate"] = [*run, "evaluate", file]
     if site.config.notifications.channels:
         commands["notify"] = [*run, "notify", file]

@@ -82,6 +82,13 @@ CREATE TABLE rollup_outbox (
 );
 COMMENT ON TABLE rollup_outbox IS 'New and revised buckets that have not been published yet, written with them.';
 
+CREATE TABLE rollup_ways (
+    series_id int PRIMARY KEY,
+    ways text NOT NULL,
+    hold_us int8 NOT NULL
+);
+COMMENT ON TABLE rollup_ways IS 'How each series was last summarised: where the site file says otherwise now, its rollups are made anew.';
+
 CREATE TABLE rollup_state (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     raw_dropped_before timestamptz NOT NULL DEFAULT '-infinity',
@@ -178,11 +185,16 @@ BEGIN
     RETURN dropped;
 END $$;
 
--- History that was there before rollups were: hour by hour.
-INSERT INTO rollup_due (tier, start, stop, series)
-SELECT 3, hour, hour + interval '1 hour', array_agg(DISTINCT series_id)
-FROM (SELECT date_bin('1 hour', t0, '1970-01-01T00:00:00Z') AS hour, series_id FROM segment) AS g
-GROUP BY hour ORDER BY hour;
+-- Marks the whole history of these series, hour by hour, each with so many minutes behind it, into which its readings were or are held.
+CREATE FUNCTION mark_rollups(series int[], held_minutes int) RETURNS void
+LANGUAGE sql SET search_path = historian, pg_temp AS $$
+    INSERT INTO rollup_due (tier, start, stop, series)
+    SELECT 3, hour, hour + interval '1 hour' + held_minutes * interval '1 minute', array_agg(DISTINCT series_id)
+    FROM (SELECT date_bin('1 hour', t0, '1970-01-01T00:00:00Z') AS hour, series_id FROM segment WHERE series_id = ANY (series)) AS g
+    GROUP BY hour ORDER BY hour
+$$;
+-- what was there before rollups were
+SELECT mark_rollups(array_agg(id), 0) FROM series WHERE kind <> 3;
 
 -- What others may ask: one tag's buckets of one tier ('1s', '10s', '1min', '1h', '1day') with from_time <= start < to_time, in no promised
 -- order. Figures are NULL where no reading has a usable value.

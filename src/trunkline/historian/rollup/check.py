@@ -1,7 +1,7 @@
 """The check: every bucket recomputed by SQL over the readings, and compared with what the roller stored.
 
-It shares nothing with the roller but the tables: statistics are PostgreSQL's own aggregates and window functions over `unpacked`. Buckets that
-are marked as due, and those that what is marked may still reach, are left out: they are known to be behind.
+It shares nothing with the roller but the tables: statistics are PostgreSQL's own aggregates and window functions over `unpacked`.
+Buckets that are marked as due, and those that what is marked may still reach, are left out: they are known to be behind.
 """
 
 import math
@@ -36,7 +36,7 @@ _PERCENTILES: Final = ("p50", "p95", "p99")
 _ROUNDING: Final = 1e-9
 
 _TAGS: Final = "SELECT id, tag FROM series WHERE tenant = 'default' AND kind <> 3 AND (%(tag)s = '' OR tag = %(tag)s) ORDER BY tag"
-_MARKS: Final = "SELECT start, stop FROM rollup_due WHERE %s = ANY(series)"
+_MARKS: Final = "SELECT tier, start, stop FROM rollup_due WHERE %s = ANY(series)"
 _ACTIVE: Final = """
     SELECT date_bin('1 hour', t0, '1970-01-01T00:00:00Z') FROM segment WHERE series_id = %(series)s
     UNION SELECT date_bin('1 hour', start, '1970-01-01T00:00:00Z') FROM rollup WHERE series_id = %(series)s ORDER BY 1
@@ -71,9 +71,11 @@ _COMPUTED: Final = """
     ), spells AS (
         SELECT b AS start, q, v, ok, extract(epoch FROM least(next, t + %(hold)s, b + %(width)s) - greatest(t, b)) * 1000000 AS us
         FROM o CROSS JOIN LATERAL generate_series(
-            date_bin(%(width)s, greatest(t, %(from)s), %(from)s), least(next, t + %(hold)s, %(to)s) - interval '1 microsecond', %(width)s) AS b
+            date_bin(%(width)s, greatest(t, %(from)s), %(from)s), least(next, t + %(hold)s, %(to)s) - interval '1 microsecond',
+            %(width)s) AS b
     ), held AS (
-        SELECT start, coalesce(sum(us) FILTER (WHERE q >> 14 = 0), 0) AS good_us, coalesce(sum(us) FILTER (WHERE q >> 14 = 1), 0) AS uncertain_us,
+        SELECT start, coalesce(sum(us) FILTER (WHERE q >> 14 = 0), 0) AS good_us,
+               coalesce(sum(us) FILTER (WHERE q >> 14 = 1), 0) AS uncertain_us,
                coalesce(sum(us) FILTER (WHERE q >> 14 > 1), 0) AS bad_us, coalesce(sum(us) FILTER (WHERE ok), 0) AS valued_us,
                sum(us::float8 * v) FILTER (WHERE ok) / nullif(sum(us) FILTER (WHERE ok), 0)::float8 AS tw_avg
         FROM spells GROUP BY 1 HAVING sum(us) > 0
@@ -93,7 +95,8 @@ _COMPUTED: Final = """
     )
     SELECT coalesce(c.start, h.start) AS start, coalesce(n, 0) AS n, coalesce(uncertain, 0) AS uncertain, coalesce(bad, 0) AS bad,
            coalesce(valued, 0) AS valued, coalesce(good_us, 0)::int8 AS good_us, coalesce(uncertain_us, 0)::int8 AS uncertain_us,
-           coalesce(bad_us, 0)::int8 AS bad_us, coalesce(valued_us, 0)::int8 AS valued_us, min, min_t, max, max_t, first, first_t, last, last_t,
+           coalesce(bad_us, 0)::int8 AS bad_us, coalesce(valued_us, 0)::int8 AS valued_us,
+           min, min_t, max, max_t, first, first_t, last, last_t,
            avg, tw_avg, stddev, CASE WHEN %(rollover)s::float8 IS NOT NULL THEN coalesce(total, 0) END AS total,
            exact[1] AS p50, exact[2] AS p95, exact[3] AS p99,
            ranked[1 + floor(0.5::float8 * (valued - 1))::int] AS rank50, ranked[1 + floor(0.95::float8 * (valued - 1))::int] AS rank95,
@@ -138,7 +141,7 @@ class _Place:
     id: int
     tag: str
     said: Said
-    marks: list[tuple[int, int]]
+    marks: list[tuple[int, int, int]]
 
     @property
     def hold(self) -> int:
@@ -149,9 +152,14 @@ class _Place:
         """What a counter counts to, 0 where it is reset; None for other tags."""
         return None if self.said.counter is None else self.said.counter.rollover or 0.0
 
-    def is_behind(self, begin: int, end: int) -> bool:
-        """Return whether what is marked may still change a bucket. A counter carries its value over any silence."""
-        return any(begin < stop + self.hold + 2 * times.MINUTE or self.said.counter for start, stop in self.marks if end > start)
+    def is_behind(self, tier: Tier, begin: int, end: int) -> bool:
+        """Return whether what is marked, in this tier or in one that it is made of, may still change a bucket.
+
+        A counter carries its value over any silence.
+        """
+        reach = self.hold + 2 * times.MINUTE
+        marks = [(start, stop) for made, start, stop in self.marks if made <= max(tier, Tier.MINUTE)]
+        return any(begin < stop + reach or self.said.counter is not None for start, stop in marks if end > start)
 
 
 def check(
@@ -172,7 +180,7 @@ def check(
             raise Misconfigured(f"there is no tag {tag!r} with numbers in the historian")
         for series, name in found:
             marks = connection.cursor(binary=True).execute(_MARKS, (series,)).fetchall()
-            place = _Place(series, name, config.of(name), [(row[0], row[1]) for row in marks])
+            place = _Place(series, name, config.of(name), marks)
             _check_tag(connection, place, zone, (from_time, min(to_time or times.now(), times.now())), report)
             report.tags += 1
     return report
@@ -224,7 +232,7 @@ def _check_window(connection: Connection, place: _Place, tier: Tier, span: tuple
     stored = _by_start(connection, _STORED, asked)
     computed = _by_start(connection, _COMPUTED, asked)
     for start in sorted(stored.keys() | computed.keys()):
-        if place.is_behind(start, start + width):
+        if place.is_behind(tier, start, start + width):
             report.behind += 1
             continue
         report.buckets += 1

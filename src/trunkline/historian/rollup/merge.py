@@ -1,4 +1,4 @@
-"""Rows of following buckets merged into rows of longer ones: the same figures as from the readings, percentiles within the sketch's error."""
+"""Rows of following buckets merged into rows of longer ones: the same figures, percentiles within the error of sketches."""
 
 from collections.abc import Sequence
 

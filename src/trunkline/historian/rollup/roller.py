@@ -1,4 +1,4 @@
-"""The roller: makes the buckets that are marked as due anew from the segments, and deletes the marks in the transaction that stores the results.
+"""The roller: makes due buckets anew from the segments, and deletes their marks in the transaction that stores the results.
 
 A mark is written with the readings, so a kill anywhere loses nothing: a bucket is either marked or equal to its readings. Nothing is ever
 adjusted: late, corrected and ordinary readings go the same way. A bucket begins with what the row before it says was held at its end; where
@@ -30,7 +30,6 @@ from trunkline.model.errors import RetryLater
 #: Readings and buckets looked at in one transaction, about: they bound memory and what a kill sets back.
 _READINGS_AT_ONCE: Final = 300_000
 _CELLS_AT_ONCE: Final = 60_000
-#: Buckets of seconds that one minute of one series has.
 _MOST_SERIES: Final = 2_000
 
 
@@ -81,6 +80,7 @@ class Roller:
         self._connection: Connection | None = None
         self._per_cell = 60.0
         self._dropped: dict[Tier, int] = {}
+        self._known = 0
         self._raw_dropped = NEVER
 
     def __enter__(self) -> Self:
@@ -132,7 +132,7 @@ class Roller:
 
     def _look_around(self, connection: Connection) -> None:
         """Learn of new series and of what retention has dropped."""
-        self._settings.add(dict(connection.execute(statements.SERIES, (self._settings.known,)).fetchall()))
+        self._learn(connection)
         cursor = connection.cursor(binary=True)
         self._raw_dropped, zone = cursor.execute(statements.STATE).fetchone() or (NEVER, "")
         if zone != self._zone.key:
@@ -141,6 +141,22 @@ class Roller:
         if dropped != self._dropped:
             self._dropped = dropped
             self._shelf.forget()
+
+    def _learn(self, connection: Connection) -> None:
+        """Learn of series that are new to this roller; what was summarised otherwise than the site file says now is made anew."""
+        new = dict(connection.execute(statements.SERIES, (self._known,)).fetchall())
+        if not new:
+            return
+        self._settings.add(new)
+        holds = self._settings.ways(list(new)).hold.tolist()
+        told = {"series": list(new), "ways": [self._settings.words(one) for one in new], "holds": holds}
+        with connection.transaction():
+            changed = connection.execute(statements.CHANGED, told).fetchall()
+            if changed:
+                reach = -(-max(hold for _, hold in changed) // times.MINUTE)
+                connection.execute(statements.MARK_HISTORY, ([one for one, _ in changed], reach))
+            connection.execute(statements.TELL_WAYS, told)
+        self._known = max(new)
 
     def _move_days(self, connection: Connection) -> None:
         """The site's zone changed: make its days anew from the hours that are there."""
@@ -259,7 +275,7 @@ class Roller:
         done: Rolled,
     ) -> Rows:
         """Make and store the rows of a span; return all of them, by series and start."""
-        edges = np.arange(span[0], span[1] + tier.width, tier.width, np.int64)
+        edges = span[0] + tier.width * np.arange((span[1] - span[0]) // tier.width + 1)
         sketched = tier is Tier.HOUR
         rows, sketches = summarise(points, held, self._settings.ways(series), edges, sketched=sketched)
         rows["series_id"] = np.repeat(np.array(series, np.int32), len(edges) - 1)

@@ -35,8 +35,8 @@ class Rollups:
         outlet: where they are published; None publishes nothing.
     """
 
-    config: RollupsConfig = RollupsConfig()
-    zone: ZoneInfo = ZoneInfo("UTC")
+    config: RollupsConfig
+    zone: ZoneInfo
     outlet: Outlet | None = None
 
 

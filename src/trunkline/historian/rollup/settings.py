@@ -22,7 +22,6 @@ class Settings:
         self._hold: dict[int, int] = {}
         self._rollover: dict[int, float] = {}
         self._fine: dict[Tier, set[int]] = {tier: set() for tier in FINE}
-        self.known = 0
 
     def add(self, tags: Mapping[int, str]) -> None:
         """Learn of new series."""
@@ -32,7 +31,11 @@ class Settings:
             self._rollover[series] = np.nan if said.counter is None else said.counter.rollover or np.inf
             for name in said.tiers:
                 self._fine[BY_NAME[name]].add(series)
-            self.known = max(self.known, series)
+
+    def words(self, series: int) -> str:
+        """Return in words how a series is summarised, for comparing with how it was."""
+        fine = ",".join(tier.title for tier in FINE if series in self._fine[tier])
+        return f"hold {self._hold[series]} rollover {self._rollover[series]} tiers {fine}"
 
     def ways(self, series: Sequence[int]) -> Ways:
         """Return how these series are summarised."""

@@ -13,6 +13,16 @@ FORGET_DAYS: Final = """
     DELETE FROM rollup WHERE tier = 5 AND start >= (SELECT dropped_before FROM rollup_tier WHERE tier = 4)
 """
 HOURS: Final = "SELECT start, array_agg(series_id) FROM rollup WHERE tier = 4 GROUP BY start ORDER BY start"
+#: Series whose rollups were made otherwise than the site file says now.
+CHANGED: Final = """
+    SELECT n.id, greatest(n.hold, w.hold_us) FROM unnest(%(series)s::int[], %(ways)s::text[], %(holds)s::int8[]) AS n (id, ways, hold)
+    JOIN rollup_ways w ON w.series_id = n.id AND w.ways <> n.ways
+"""
+MARK_HISTORY: Final = "SELECT mark_rollups(%s::int[], %s::int)"
+TELL_WAYS: Final = """
+    INSERT INTO rollup_ways (series_id, ways, hold_us) SELECT * FROM unnest(%(series)s::int[], %(ways)s::text[], %(holds)s::int8[])
+    ON CONFLICT (series_id) DO UPDATE SET ways = excluded.ways, hold_us = excluded.hold_us WHERE rollup_ways.ways <> excluded.ways
+"""
 TELL_ZONE: Final = "UPDATE rollup_state SET zone = %s"
 TIERS_DROPPED: Final = "SELECT tier, dropped_before FROM rollup_tier"
 

@@ -4,7 +4,8 @@ A reading **holds** until the next one of its series, and at most for the series
 it. Times by quality follow OPC UA Part 13 (DurationGood, PercentGood); the time-weighted average is stepped, as its
 TimeAverage2 without sloped interpolation. Statistics speak of readings with a finite value that are not BAD; counts of all readings.
 
-Of two readings of one time the one with the greater quality code, then the greater value, comes later: an order that no merging of segments disturbs.
+Of two readings of one time the one with the greater quality code, then the greater value, comes later: an order that no merging of
+segments disturbs.
 """
 
 from dataclasses import dataclass

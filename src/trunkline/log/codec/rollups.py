@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, Final
 
 import fastavro
@@ -82,7 +83,7 @@ def encode_rollup_json(block: RollupBlock, place: int) -> bytes:
         "window_end": times.to_iso(row["window_end"]),
         "revision": row["revision"],
         "aggregates": {
-            **{name: None if value != value else value for name, value in figures.items()},
+            **{name: None if isnan(value) else value for name, value in figures.items()},
             **moments,
             "stddev": deviation,
             "count": count,

@@ -2,20 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
-
-import numpy as np
 
 from trunkline.config.alarms import AlarmsConfig
 from trunkline.config.tags import TagConfig
-from trunkline.log.codec import columns as codec
 from trunkline.log.codec.alarm_desk import Answer, decode_request, encode_answer
-from trunkline.log.codec.columns import BOOL, Columns
 from trunkline.log.codec.event_records import decode_event_record
 from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.forms import Forms
 from trunkline.log.codec.head import BACKLOG
-from trunkline.log.codec.records import gather
 from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.port import Record, StoredRecord
 from trunkline.log.topics import Layout
@@ -26,9 +20,7 @@ from trunkline.model.events import Alarm, Event
 from trunkline.model.reading import Category
 from trunkline.processing.alarms.book import AlarmBook
 from trunkline.processing.port import Outputs
-
-#: A poll that brings so many records has left some behind.
-_MANY: Final = 500
+from trunkline.processing.telemetry import MANY, CleanTelemetry
 
 
 class AlarmStep:
@@ -56,11 +48,10 @@ class AlarmStep:
     ) -> None:
         self._layout = layout
         self._book = AlarmBook(config, tags)
-        self._kinds = {path: tag.value_kind for path, tag in tags.items()}
         self._clock = clock
         self._schemas = schemas or RegistryClient()
         self._forms = forms or Forms()
-        self._telemetry = frozenset(layout.topics(Category.TELEMETRY, "clean"))
+        self._telemetry = CleanTelemetry(layout, {path: tag.value_kind for path, tag in tags.items()}, schemas)
         self._alarms = frozenset(layout.topics(Category.ALARM, "clean"))
         self._shown = 0
         self._waiting = False
@@ -69,7 +60,7 @@ class AlarmStep:
     @property
     def inputs(self) -> Sequence[str]:
         """Clean telemetry, clean alarms, and what operators ask for."""
-        return (*sorted(self._telemetry), *sorted(self._alarms), self._layout.alarm_actions)
+        return (*self._telemetry.topics, *sorted(self._alarms), self._layout.alarm_actions)
 
     @property
     def outputs(self) -> Sequence[str]:
@@ -86,9 +77,9 @@ class AlarmStep:
         """Return transitions and answers. Raises RetryLater: a schema has to be asked for, and the registry is away."""
         now = self._clock()
         out: Outputs = {}
-        columns, backlog = self._readings(records)
+        columns, backlog = self._telemetry.columns(records)
         self._emit(self._book.evaluate(columns, now, backlog), out)
-        self._waiting = len(records) >= _MANY
+        self._waiting = len(records) >= MANY
         if len(columns):
             self._shown = max(self._shown, int(columns.time.max()))
         for record in records:
@@ -100,7 +91,7 @@ class AlarmStep:
 
     def warm(self, records: Sequence[StoredRecord]) -> None:
         """Take in last values of telemetry seen before."""
-        self._book.warm(*self._readings(records))
+        self._book.warm(*self._telemetry.columns(records))
 
     def tick(self) -> Outputs:
         """Return what delays, shelves and silence bring about."""
@@ -123,19 +114,6 @@ class AlarmStep:
     def restore(self, entries: Mapping[str, bytes]) -> None:
         """Take lives and last values back."""
         self._book.restore(entries)
-
-    def _readings(self, records: Sequence[StoredRecord]) -> tuple[Columns, BOOL]:
-        """Return the readings among records, and which of their blocks were overtaken by live data."""
-        telemetry = [record for record in records if record.topic in self._telemetry]
-        blocks, broken = gather(telemetry, self._schemas, self._kinds)
-        try:
-            columns = codec.decode(blocks)
-        except CorruptData:
-            whole = [record for record in blocks if _is_whole(record)]
-            blocks, broken = whole, [*broken, *((record, "") for record in blocks if record not in whole)]
-            columns = codec.decode(blocks)
-        self.counts["broken"] += len(broken)
-        return columns, np.fromiter((record.header(BACKLOG) is not None for record in blocks), np.bool_, len(blocks))
 
     def _device(self, record: StoredRecord, now: int, out: Outputs) -> None:
         """Give an alarm that a device reports itself its life cycle. The step's own transitions come back here and are let pass."""
@@ -170,11 +148,3 @@ class AlarmStep:
             category = Category.ALARM if isinstance(event, Alarm) else Category.EVENT
             record = Record(self._forms.event(encode_event(event)), event.asset.encode())
             out.setdefault(self._layout.topic(category, "raw"), []).append(record)
-
-
-def _is_whole(record: StoredRecord) -> bool:
-    try:
-        codec.decode([record])
-    except CorruptData:
-        return False
-    return True

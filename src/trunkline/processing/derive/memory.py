@@ -32,19 +32,21 @@ class Arrived(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What an input had at several moments: arrays of one length.
+    """What several inputs had at several moments: arrays (inputs, moments).
 
     Attributes:
         known: whether there was a reading at or before the moment.
         forgotten: whether there may have been one that is no longer remembered.
-        time, value, quality: of the newest reading not after the moment; without meaning where it is not known.
+        time, number, quality: of the newest reading not after the moment; NaN where it is not known or no number.
+        texts: of inputs that are texts, by place among the inputs: an array (moments,) of str or None.
     """
 
     known: BOOL
     forgotten: BOOL
     time: I64
-    value: npt.NDArray[Any]
+    number: F64
     quality: U16
+    texts: dict[int, npt.NDArray[Any]]
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -140,14 +142,19 @@ class InputMemory:
         self.time[row, at], self._quality[row, at] = time, quality
         self._put(row, at, value)
 
-    def held(self, row: int, moments: I64) -> Held:
-        """Return what an input had at these moments."""
-        times = self.time[row]
-        places = np.searchsorted(times, moments, "right") - 1
-        forgotten = places < 0
-        time = times[places]
-        values = self._text.get(row, self._number[row])[places]
-        return Held(~forgotten & (time != NEVER), forgotten, time, values, self._quality[row, places])
+    def held(self, rows: I64, moments: I64) -> Held:
+        """Return what the inputs of these rows had at these moments."""
+        remembered = self.time[rows]
+        if len(moments) == 1:
+            places = np.count_nonzero(remembered <= moments[0], axis=1)[:, None] - 1
+        else:
+            places = np.array([np.searchsorted(times, moments, "right") for times in remembered]) - 1
+        flat = np.maximum(places, 0) + rows[:, None] * KEPT
+        forgotten = places < 0  # a row with room left begins with NEVER, which is before every moment
+        time = self.time.take(flat)
+        known = (time != NEVER) & ~forgotten
+        texts = {at: self._text[row][places[at]] for at, row in enumerate(rows.tolist()) if row in self._text} if self._text else {}
+        return Held(known, forgotten, time, self._number.take(flat), self._quality.take(flat), texts)
 
     def times(self, row: int) -> I64:
         """Return the times that are remembered of an input, oldest first."""

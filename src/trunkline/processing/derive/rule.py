@@ -51,7 +51,10 @@ class Rule:
         self._expression, self._condition = config.expression.subject, config.expression.condition
         self.inputs = config.expression.tags
         self.rows = np.array([memory.rows[path] for path in self.inputs], np.int64)
-        self._judged = frozenset(config.expression.value_of)
+        place = {path: at for at, path in enumerate(self.inputs)}
+        self._judged = np.array([place[path] for path in config.expression.value_of], np.int64)
+        self._good_of = [(path, place[path]) for path in config.expression.good_of]
+        self._age_of = [(path, place[path]) for path in config.expression.age_of]
         self._settle = round(config.settle * times.SECOND)
         self._step = round((config.every or 0) * times.SECOND)
         self._pending: I64 = _NONE
@@ -89,9 +92,13 @@ class Rule:
             moments = np.unique(self._grid(moments)) if self._step else moments
             late = moments[: np.searchsorted(moments, self.evaluated, "right")]
             new = moments[len(late) :]
-            self._deadlines = np.where(self._deadlines == _ANEW, now + self._settle, self._deadlines)
-            self._wait(new, np.maximum(new if self._step else now, now) + self._settle)
-            ripe = self._ripe(now)
+            newest = int(self._memory.newest[self.rows].min())
+            if not self.waits and len(new) and new[-1] <= newest:
+                ripe = new
+            else:
+                self._deadlines = np.where(self._deadlines == _ANEW, self._deadline(self._pending, now), self._deadlines)
+                self._wait(new, self._deadline(new, now))
+                ripe = self._ripe(newest, now)
             if len(late) and self._step:
                 self._count_late(len(late))
             elif len(late):
@@ -101,6 +108,11 @@ class Rule:
             return None
         self.evaluated = max(self.evaluated, int(ripe[-1]))
         return self._reckon(ripe)
+
+    def _deadline(self, moments: I64, now: int) -> I64:
+        """Return until when moments wait; those at full multiples of seconds may lie ahead themselves."""
+        since: I64 = np.maximum(moments, now) if self._step else np.full(len(moments), now)
+        return since + self._settle
 
     def _count_late(self, count: int) -> None:
         self.late += count
@@ -117,12 +129,9 @@ class Rule:
             self._pending, places = np.unique(np.concatenate([self._pending, moments]), return_index=True)
             self._deadlines = np.concatenate([self._deadlines, deadlines])[places]
 
-    def _ripe(self, now: int) -> I64:
+    def _ripe(self, newest: int, now: int) -> I64:
         """Take the moments that every input has passed, that waited long enough, or that are about to be forgotten."""
-        if not len(self._pending):
-            return _NONE
-        newest = self._memory.newest[self.rows].min()
-        limit = max(int(newest), int(self._memory.time[self.rows, -AT_ONCE].max()))
+        limit = max(newest, int(self._memory.time[self.rows, -AT_ONCE].max()))
         overdue = np.flatnonzero(self._deadlines <= now)
         if len(overdue):
             limit = max(limit, int(self._pending[overdue[-1]]))
@@ -143,55 +152,50 @@ class Rule:
             found.append(last)
 
     def _reckon(self, moments: I64) -> Reckoned | None:
-        held = {path: self._memory.held(row, moments) for path, row in zip(self.inputs, self.rows.tolist(), strict=True)}
-        quality = {path: self._graded(one, moments) for path, one in held.items()}
-        values = {path: _where(one.known, one.value) for path, one in held.items()}
-        good = {path: one.known & (quality[path] >> SEVERITY_SHIFT == 0) for path, one in held.items()}
-        age = {path: np.where(one.known, (moments - one.time) / times.SECOND, np.nan) for path, one in held.items()}
-        result = _column(self._expression, values, good, age, len(moments))
-        worst = np.zeros(len(moments), np.uint16)
-        missing = np.zeros(len(moments), np.bool_)
-        stamp = np.full(len(moments), NEVER)
-        forgotten = np.zeros(len(moments), np.bool_)
-        for path, one in held.items():
-            if path in self._judged:
-                worse = one.known & (quality[path] >> SEVERITY_SHIFT > worst >> SEVERITY_SHIFT)
-                worst = np.where(worse, quality[path], worst)
-                missing |= ~one.known
-            stamp = np.maximum(stamp, np.where(one.known, one.time, NEVER))
-            forgotten |= one.forgotten
-        value, absent, wrong = _fitted(result, self.kind)
-        told = ~forgotten & (stamp != NEVER) & ~(absent & missing & ~wrong)
+        held = self._memory.held(self.rows, moments)
+        quality = self._graded(held, moments)
+        severity = quality >> SEVERITY_SHIFT
+        values = {path: held.texts.get(at, held.number[at]) for at, path in enumerate(self.inputs)}
+        good = {path: held.known[at] & (severity[at] == 0) for path, at in self._good_of}
+        age = {path: np.where(held.known[at], (moments - held.time[at]) / times.SECOND, np.nan) for path, at in self._age_of}
+        value, absent, wrong = _fitted(_column(self._expression, values, good, age, len(moments)), self.kind)
+        stamp = np.where(held.known, held.time, NEVER).max(axis=0)
+        forgotten = held.forgotten.any(axis=0)
+        told = ~forgotten & (stamp != NEVER) & (~absent | wrong | held.known[self._judged].all(axis=0))
         self.forgotten += int(np.count_nonzero(forgotten))
         if self._condition is not None:
             told &= _column(self._condition, values, good, age, len(moments)) == 1
-        graded = np.zeros_like(worst) if self.config.quality == "good" else worst
-        failed = np.where(wrong, np.uint16(Quality.BAD_TYPE), np.uint16(Quality.BAD_NOT_FINITE))
-        graded = np.where(absent, np.where(worst >> SEVERITY_SHIFT == Quality.BAD >> SEVERITY_SHIFT, worst, failed), graded)
         places = np.flatnonzero(told)
         if not len(places):
             return None
-        return Reckoned(stamp[places], value[places], graded[places].astype(np.uint16), absent[places])
+        graded = self._result_quality(quality, severity * held.known, absent, wrong)
+        return Reckoned(stamp[places], value[places], graded[places], absent[places])
 
     def _graded(self, held: Held, moments: I64) -> U16:
-        """Return the qualities of an input, stale where it is too old."""
+        """Return the qualities of the inputs, stale where one is too old."""
         if self.config.max_age is None:
             return held.quality
         stale = (moments - held.time > self.config.max_age * times.SECOND) & (held.quality >> SEVERITY_SHIFT == 0)
         return np.where(stale, np.uint16(Quality.UNCERTAIN_STALE), held.quality)
 
+    def _result_quality(self, quality: U16, severity: U16, absent: BOOL, wrong: BOOL) -> U16:
+        """Return the worst of the inputs whose values are taken, the first of equally bad ones; BAD where there is no value."""
+        worst: U16 = np.zeros(len(absent), np.uint16)
+        if len(self._judged):
+            first = severity[self._judged].argmax(axis=0)
+            worst = np.where(severity[self._judged].any(axis=0), quality[self._judged][first, np.arange(len(absent))], np.uint16(0))
+        graded = np.zeros_like(worst) if self.config.quality == "good" else worst
+        if absent.any():
+            failed = np.where(wrong, np.uint16(Quality.BAD_TYPE), np.uint16(Quality.BAD_NOT_FINITE))
+            graded = np.where(absent, np.where(worst >> SEVERITY_SHIFT == Quality.BAD >> SEVERITY_SHIFT, worst, failed), graded)
+        return graded
+
 
 def _column(
     expression: Expression, values: Mapping[str, npt.NDArray[Any]], good: Mapping[str, BOOL], age: Mapping[str, F64], length: int
 ) -> npt.NDArray[Any]:
-    return np.broadcast_to(expression.columns(values, good, age), length)
-
-
-def _where(known: BOOL, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the values that are known, and no value in the place of the others."""
-    values = values.copy()
-    values[~known] = None if values.dtype == np.object_ else np.nan
-    return values
+    found = expression.columns(values, good, age)
+    return found if len(found) == length else np.full(length, found[0])
 
 
 def _fitted(result: npt.NDArray[Any], kind: Kind) -> tuple[npt.NDArray[Any], BOOL, BOOL]:
@@ -204,7 +208,7 @@ def _fitted(result: npt.NDArray[Any], kind: Kind) -> tuple[npt.NDArray[Any], BOO
     wrong = np.zeros(len(result), np.bool_)
     if result.dtype == np.object_:
         wrong = np.array([isinstance(one, str) for one in result.tolist()], np.bool_)
-        result = _where(~wrong, result).astype(np.float64)
+        result = np.where(wrong, np.nan, result).astype(np.float64)
     if kind is Kind.INTEGER:
         wrong |= (np.rint(result) != result) & ~np.isnan(result) | (result < INT64_MIN) | (result >= INT64_MAX)
     elif kind is Kind.BOOLEAN:

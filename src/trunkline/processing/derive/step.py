@@ -14,7 +14,7 @@ import numpy.typing as npt
 from trunkline.config.derived import DERIVED, DerivedConfig, in_order
 from trunkline.log.codec.columns import I64, Columns
 from trunkline.log.codec.head import HEADER, decode_head
-from trunkline.log.codec.slots import Slots, TagSlot
+from trunkline.log.codec.slots import RecentSlots, TagSlot
 from trunkline.log.codec.writer import Rows, write_rows
 from trunkline.log.port import Record
 from trunkline.log.topics import Layout
@@ -70,6 +70,7 @@ class DeriveStep:
         self._derived = frozenset(one.path for one in ordered)
         lanes = [layout.lane_of(one.path, one.measurement) for one in ordered]
         self._slots = [TagSlot(rule.config.path, DERIVED, rule.kind, lane) for rule, lane in zip(self._rules, lanes, strict=True)]
+        self._recent = RecentSlots()
         self._users = _users(self._rules, len(inputs))
         self._sequence = _Sequence(new_origin)
         self._account = Account(len(ordered))
@@ -193,7 +194,7 @@ class DeriveStep:
         quality = np.concatenate([reckoned.quality for _, reckoned in found]).astype(np.int64)
         absent = np.concatenate([reckoned.absent for _, reckoned in found])
         return Rows(
-            slots=Slots(slots),
+            slots=self._recent.of(slots),
             time=time,
             gateway_time=np.full(len(time), now),
             quality=quality if quality.any() else None,

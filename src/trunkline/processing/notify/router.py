@@ -12,7 +12,6 @@
 """
 
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -20,12 +19,12 @@ from trunkline.config.channels import HEARS_ACKNOWLEDGE, HEARS_RESOLVE
 from trunkline.config.notifications import NotificationsConfig
 from trunkline.model import times
 from trunkline.model.events import Alarm, AlarmSeverity
-from trunkline.model.identity import content_uuid
 from trunkline.model.notifications import Item, NotificationRequest, RequestKind
 from trunkline.processing.notify import wording
 from trunkline.processing.notify.routing import Destination, Routing
 from trunkline.processing.notify.state import Digest, Entries, Hold, Minute, Open, Told
 from trunkline.processing.notify.transition import Transition, transition_of
+from trunkline.processing.notify.writing import Writer
 
 #: That somebody acknowledged an alarm is no news a day later.
 _ACKNOWLEDGE_LASTS: Final = times.DAY
@@ -43,10 +42,9 @@ class Router:
 
     def __init__(self, config: NotificationsConfig, zone: str) -> None:
         self._config = config
-        self._zone = ZoneInfo(zone)
         self._routing = Routing(config, zone)
         self._types = {channel.id: channel.type for channel in config.channels}
-        self._links = (config.url,) if config.url else ()
+        self._writer = Writer(ZoneInfo(zone), (config.url,) if config.url else ())
         self._hold_us = round(config.hold_seconds * times.SECOND)
         self._open = Entries("open/", Open)
         self._holds = Entries("hold/", Hold)
@@ -62,7 +60,9 @@ class Router:
         """
         requests = self._minutes_end(now)
         for alarm in alarms:
-            requests += self._step(transition_of(alarm, now, self._config.device_alarm_seconds), now)
+            transition = transition_of(alarm)
+            if transition is not None:
+                requests += self._step(transition, now)
         return requests + self.tick(now)
 
     def tick(self, now: int) -> Requests:
@@ -148,7 +148,7 @@ class Router:
         self._open.put(alarm.occurrence, known)
         not_after = alarm.time + _ACKNOWLEDGE_LASTS
         return [
-            self._request(alarm, told, RequestKind.ACKNOWLEDGE, not_after=not_after)
+            self._writer.single(alarm, told, RequestKind.ACKNOWLEDGE, not_after=not_after)
             for told in known.told
             if self._types.get(told.channel) in HEARS_ACKNOWLEDGE
         ]
@@ -159,7 +159,9 @@ class Router:
         if known is None:
             return []
         self._forget_waiting(known.raised)
-        return [self._request(alarm, told, RequestKind.RESOLVE) for told in known.told if self._types.get(told.channel) in HEARS_RESOLVE]
+        return [
+            self._writer.single(alarm, told, RequestKind.RESOLVE) for told in known.told if self._types.get(told.channel) in HEARS_RESOLVE
+        ]
 
     def _forget_waiting(self, alarm: Transition) -> None:
         """Cancel what was not sent yet."""
@@ -174,6 +176,7 @@ class Router:
                 self._digests.put(key, digest)
         for channel, minute in self._minutes.items():
             if minute.items.pop(alarm.occurrence, None) is not None:
+                del minute.people[alarm.occurrence]
                 minute.gone += 1
                 self._minutes.put(channel, minute)
 
@@ -214,14 +217,19 @@ class Router:
         if not digest.items or digest.channel not in self._types:
             return []
         items = _sorted(digest.items)
-        return [self._collection(RequestKind.DIGEST, "Alarms", digest.channel, digest.people, items, digest.gone, (digest.due, now))]
+        return [self._writer.collection(RequestKind.DIGEST, "Alarms", digest.channel, digest.people, items, digest.gone, (digest.due, now))]
 
     def _summary(self, channel: str, minute: Minute, now: int) -> Requests:
+        """Sum up what a channel did not get, for each group of people what was for them."""
         self._minutes.pop(channel)
-        if not minute.items or channel not in self._types:
+        if channel not in self._types:
             return []
-        items = _sorted(minute.items)
-        return [self._collection(RequestKind.STORM, "Alarm flood", channel, (), items, minute.gone, (minute.end, now))]
+        requests: Requests = []
+        for people in sorted({each for occurrence in minute.items for each in minute.people[occurrence]}):
+            items = _sorted({name: one for name, one in minute.items.items() if people in minute.people[name]})
+            when = (minute.end, now)
+            requests.append(self._writer.collection(RequestKind.STORM, "Alarm flood", channel, people, items, minute.gone, when))
+        return requests
 
     # ------------------------------------------------------------------ making requests
 
@@ -252,6 +260,9 @@ class Router:
         most = max(storm.per_minute, storm.critical_per_minute) if alarm.severity is AlarmSeverity.CRITICAL else storm.per_minute
         if minute.sent >= most:
             minute.items[alarm.occurrence] = wording.item(alarm)
+            named = minute.people.setdefault(alarm.occurrence, [])
+            if told.people not in named:
+                named.append(told.people)
             self._minutes.put(told.channel, minute)
             return []
         minute.sent += 1
@@ -260,53 +271,7 @@ class Router:
         if known is not None and all((one.channel, one.dedup_key) != (told.channel, told.dedup_key) for one in known.told):
             known.told.append(told)
             self._open.put(alarm.occurrence, known)
-        return [self._request(alarm, told, kind, notes)]
-
-    def _request(
-        self, alarm: Transition, told: Told, kind: RequestKind, notes: tuple[str, ...] = (), not_after: int | None = None
-    ) -> NotificationRequest:
-        return NotificationRequest(
-            id=_identity(alarm.time, told.channel, kind, told.dedup_key, alarm.id),
-            channel=told.channel,
-            kind=kind,
-            dedup_key=told.dedup_key,
-            severity=alarm.severity,
-            time=alarm.time,
-            subject=wording.headline(alarm, kind),
-            text=wording.message(alarm, self._zone, notes),
-            links=self._links,
-            people=told.people,
-            asset=alarm.asset,
-            tag=alarm.tag,
-            type=alarm.type,
-            not_after=not_after,
-        )
-
-    def _collection(
-        self,
-        kind: RequestKind,
-        title: str,
-        channel: str,
-        people: tuple[str, ...],
-        items: tuple[Item, ...],
-        gone: int,
-        when: tuple[int, int],
-    ) -> NotificationRequest:
-        due, now = when
-        key = "/".join((kind, channel, *people, str(due)))
-        return NotificationRequest(
-            id=_identity(due, channel, kind, key, ""),
-            channel=channel,
-            kind=kind,
-            dedup_key=key,
-            severity=max(one.severity for one in items),
-            time=now,
-            subject=f"{title}: {wording.counts(items)}",
-            text=wording.listing(items, self._zone, gone),
-            links=self._links,
-            people=people,
-            items=items,
-        )
+        return [self._writer.single(alarm, told, kind, notes)]
 
     def _known(self, destinations: list[Destination]) -> list[Destination]:
         return [one for one in destinations if one.channel in self._types]
@@ -314,11 +279,6 @@ class Router:
     def _escalates_at(self, alarm: Transition, now: int) -> int | None:
         escalation = self._config.escalation
         return now + round(escalation.after_seconds * times.SECOND) if alarm.severity.name in escalation.severity else None
-
-
-def _identity(moment: int, *parts: str) -> str:
-    """Return the idempotency key: the same whenever and wherever the same request is made."""
-    return str(content_uuid(moment, sha256("\0".join(parts).encode()).digest()))
 
 
 def _sorted(items: Mapping[str, Item]) -> tuple[Item, ...]:

@@ -61,11 +61,12 @@ class Digest(msgspec.Struct, kw_only=True):
 
 
 class Minute(msgspec.Struct, kw_only=True):
-    """What a channel got within a minute, and what is kept for the summary at its end."""
+    """What a channel got within a minute, and what is kept for the summary at its end: by occurrence, with whom it is for."""
 
     end: int
     sent: int = 0
     items: dict[str, Item] = {}
+    people: dict[str, list[tuple[str, ...]]] = {}
     gone: int = 0
 
 

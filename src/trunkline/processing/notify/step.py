@@ -9,7 +9,6 @@ from trunkline.log.codec.registry import RegistryClient
 from trunkline.log.port import StoredRecord
 from trunkline.log.topics import Layout
 from trunkline.model import times
-from trunkline.model.alarms import Lifecycle
 from trunkline.model.errors import CorruptData
 from trunkline.model.events import Alarm
 from trunkline.model.notifications import NotificationRequest
@@ -25,7 +24,6 @@ class NotifyStep:
         layout: names of the topics.
         config: section `notifications`.
         zone: the site's IANA zone.
-        lives: the site keeps alarms: what devices report is told by the transitions made of it, and not twice.
         clock: present time, µs UTC.
         schemas: what the schema ids of third parties' records mean; without it the built-in ones are known.
     """
@@ -38,13 +36,11 @@ class NotifyStep:
         config: NotificationsConfig,
         zone: str,
         *,
-        lives: bool,
         clock: Callable[[], int] = times.now,
         schemas: RegistryClient | None = None,
     ) -> None:
         self._layout = layout
         self._router = Router(config, zone)
-        self._lives = lives
         self._clock = clock
         self._schemas = schemas or RegistryClient()
 
@@ -97,9 +93,7 @@ class NotifyStep:
             alarm = decode_event_record(record, self._schemas)
         except CorruptData:
             return None  # validation let it pass in a form that is gone: nobody can be told of it
-        if not isinstance(alarm, Alarm) or (self._lives and Lifecycle.of(alarm) is None):
-            return None
-        return alarm
+        return alarm if isinstance(alarm, Alarm) else None
 
     def _requests(self, requests: Sequence[NotificationRequest]) -> Outputs:
         return {self._layout.notifications: [encode_request(one) for one in requests]} if requests else {}

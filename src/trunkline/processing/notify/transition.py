@@ -4,7 +4,6 @@ from typing import Literal
 
 import msgspec
 
-from trunkline.model import times
 from trunkline.model.events import Alarm, AlarmSeverity
 from trunkline.model.reading import Value
 
@@ -58,29 +57,21 @@ _STATES: dict[str, Standing] = {
 }
 
 
-def transition_of(alarm: Alarm, now: int, device_alarm_seconds: float) -> Transition:
-    """Return what an alarm record says of its life cycle.
+def transition_of(alarm: Alarm) -> Transition | None:
+    """Return what an alarm record says of its life cycle; None when it says nothing.
 
-    A device's own alarm has no life cycle with us: it is active or not, and live unless it arrives long after its time.
-
-    Args:
-        alarm: as on the topic of clean alarms.
-        now: µs UTC.
-        device_alarm_seconds: how late a device's own alarm may arrive and still be live.
+    A device's own alarm has none when it arrives: the alarm step gives it one, and writes that to the same topic. It is told from there.
     """
     given = alarm.attributes
-    state = given.get("gateway_state")
-    on_time = now - alarm.time <= device_alarm_seconds * times.SECOND
-    live = given.get("live") is not False if "rule" in given else on_time
-    standing = _STATES.get(str(state), "active")
-    if state is None and not alarm.active:
-        standing = "cleared"
+    standing = _STATES.get(str(given.get("gateway_state")))
+    if "rule" not in given or standing is None:
+        return None
     until = given.get("shelved_until")
     return Transition(
         id=alarm.id,
-        occurrence=alarm.correlation_id or f"{alarm.source}|{alarm.asset}|{alarm.tag}|{alarm.type}",
+        occurrence=alarm.correlation_id,
         standing=standing,
-        live=live,
+        live=given.get("live") is not False,
         time=alarm.time,
         severity=alarm.severity,
         asset=alarm.asset,
@@ -92,5 +83,5 @@ def transition_of(alarm: Alarm, now: int, device_alarm_seconds: float) -> Transi
         unit=alarm.unit,
         who=alarm.actor or str(given.get("acked_by") or ""),
         reason=str(given.get("reason") or ""),
-        until=until if isinstance(until, int) and not isinstance(until, bool) else None,
+        until=until if isinstance(until, int) and until > 0 else None,
     )

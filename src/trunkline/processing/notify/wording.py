@@ -36,7 +36,7 @@ def local(moment: int, zone: ZoneInfo) -> str:
 def headline(alarm: Transition, kind: RequestKind) -> str:
     """Return the subject of a message about one alarm."""
     word = "Shelved or suppressed: " if kind is RequestKind.RESOLVE and alarm.standing == "suppressed" else _WORDS[kind]
-    return one_line(f"{word}{alarm.severity.name} {alarm.type} {alarm.path}" + (f": {alarm.text}" if alarm.text else ""), _SUBJECT)
+    return one_line(f"{word}{alarm.severity.name} {_about(alarm)}", _SUBJECT)
 
 
 def message(alarm: Transition, zone: ZoneInfo, notes: Iterable[str] = ()) -> str:
@@ -62,8 +62,14 @@ def message(alarm: Transition, zone: ZoneInfo, notes: Iterable[str] = ()) -> str
 
 def item(alarm: Transition) -> Item:
     """Return the line of one alarm in a digest or summary."""
-    text = one_line(f"{alarm.type} {alarm.path}" + (f": {alarm.text}" if alarm.text else ""), _SUBJECT)
-    return Item(occurrence=alarm.occurrence, severity=alarm.severity, time=alarm.time, text=text)
+    return Item(occurrence=alarm.occurrence, severity=alarm.severity, time=alarm.time, text=one_line(_about(alarm), _SUBJECT))
+
+
+def _about(alarm: Transition) -> str:
+    """Return type, place and text, each once: the text often names the others."""
+    if alarm.type in alarm.text and alarm.path in alarm.text:
+        return alarm.text
+    return f"{alarm.type} {alarm.path}" + (f": {alarm.text}" if alarm.text else "")
 
 
 def counts(items: Iterable[Item]) -> str:

@@ -12,8 +12,9 @@ from trunkline.config.channels import EmailChannel
 from trunkline.config.rotas import Person
 from trunkline.config.secrets import SecretStore
 from trunkline.model import times
-from trunkline.model.errors import Misconfigured, Rejected
+from trunkline.model.errors import Rejected
 from trunkline.model.notifications import NotificationRequest
+from trunkline.sinks.notify.http import tls_context
 from trunkline.sinks.notify.port import NotNow, Reached, Site
 
 _PERMANENT: Final = range(500, 600)
@@ -29,10 +30,7 @@ class EmailSender:
         self._addresses = {person.id: person.email for person in people}
         self._reached = Reached()
         self._password = secrets.resolve(config.password) if config.password is not None else ""
-        try:
-            self._tls = ssl.create_default_context(cafile=secrets.base / config.ca if config.ca else None)
-        except OSError as error:
-            raise Misconfigured(f"channel {config.id}: 'ca': {config.ca} cannot be used: {error.strerror or error}") from None
+        self._tls = tls_context(secrets.base / config.ca if config.ca else None, f"channel {config.id}")
 
     def send(self, request: NotificationRequest, now: int) -> str:
         """Send one mail; see the port. Its Message-ID is the request's id, so that a mail sent twice can be told."""

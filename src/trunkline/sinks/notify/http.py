@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,19 +30,20 @@ class Poster:
         url: the address, secrets resolved. It may be a secret itself: only its host is ever shown.
         what: the channel, for error texts.
         timeout: seconds for one whole exchange.
+        ca: PEM file with the authority of the receiver's certificate; None for those of the system.
 
     Raises:
-        Misconfigured: nothing may be sent to such an address.
+        Misconfigured: nothing may be sent to such an address, or the file cannot be used.
     """
 
-    def __init__(self, url: str, what: str, timeout: float) -> None:
+    def __init__(self, url: str, what: str, timeout: float, ca: Path | None = None) -> None:
         try:
             self._url: SplitResult = urlsplit(check_url(url.strip()))
         except ValueError as error:
             raise Misconfigured(f"{what}: 'url': {error}") from None
         self._what = what
         self._timeout = timeout
-        self._tls = ssl.create_default_context() if self._url.scheme == "https" else None
+        self._tls = tls_context(ca, what) if self._url.scheme == "https" else None
 
     def post(self, body: bytes, headers: Mapping[str, str], now: int) -> str:
         """Post JSON and return the receiver's answer, shortened. Raises NotNow, Rejected."""
@@ -81,6 +83,14 @@ class Poster:
         return response.status, response.getheader("Retry-After"), answer
 
 
+def tls_context(ca: Path | None, what: str) -> ssl.SSLContext:
+    """Return what checks a receiver's certificate and name. Raises Misconfigured: the file cannot be used."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        raise Misconfigured(f"{what}: 'ca': {ca} cannot be used: {error.strerror or error}") from None
+
+
 def wait_seconds(text: str | None, now: int) -> float | None:
     """Return the seconds that a Retry-After header means (RFC 9110, 10.2.3): a number of them, or a date; None without sense."""
     if text is None:
@@ -105,6 +115,8 @@ def _reason(error: Exception) -> str:
     """Return why, without what a receiver could have put into it."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS fails: {error.reason or 'no reason given'}"
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower()
     return "the answer is no HTTP, or was cut off"

@@ -1,6 +1,6 @@
 """What waits for one channel: read ahead of what is committed, so that it is seen whether an alarm is over before it was told."""
 
-from collections import deque
+from collections import Counter, deque
 from typing import Final, NamedTuple
 
 import structlog
@@ -37,6 +37,7 @@ class Queue:
         self._consumer = consumer
         self._channel = channel
         self._waiting: deque[Waiting] = deque()
+        self._resolves: Counter[str] = Counter()
         self._passed: Positions = {}
 
     @property
@@ -61,16 +62,20 @@ class Queue:
                 log.warning("a notification request is passed over", error=str(error))
                 continue
             if request.channel == self._channel:
+                if request.kind is RequestKind.RESOLVE:
+                    self._resolves[request.dedup_key] += 1
                 self._waiting.append(Waiting(request, TopicPartition(record.topic, record.partition), record.offset + 1))
         self._passed |= batch.positions
         return bool(batch)
 
     def settle(self) -> None:
         """The request at the head is dealt with."""
-        self._waiting.popleft()
+        request = self._waiting.popleft().request
+        if request.kind is RequestKind.RESOLVE:
+            self._resolves[request.dedup_key] -= 1
+            if not self._resolves[request.dedup_key]:
+                del self._resolves[request.dedup_key]
 
     def over(self, request: NotificationRequest) -> bool:
-        """Return whether what a request tells of has ended further back in the queue."""
-        if request.kind not in TELLING:
-            return False
-        return any(one.request.kind is RequestKind.RESOLVE and one.request.dedup_key == request.dedup_key for one in self._waiting)
+        """Return whether what the request at the head tells of has ended further back in the queue."""
+        return request.kind in TELLING and self._resolves[request.dedup_key] > 0

@@ -23,7 +23,8 @@ class WebhookSender:
     def __init__(self, config: WebhookChannel, site: Site, secrets: SecretStore) -> None:
         self._site = site
         self._key = secrets.resolve(config.secret).encode()
-        self._poster = Poster(secrets.resolve(config.url), f"channel {config.id}", config.timeout_seconds)
+        ca = secrets.base / config.ca if config.ca else None
+        self._poster = Poster(secrets.resolve(config.url), f"channel {config.id}", config.timeout_seconds, ca)
 
     def send(self, request: NotificationRequest, now: int) -> str:
         """Post one request; see the port."""
