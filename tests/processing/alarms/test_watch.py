@@ -1,5 +1,6 @@
 """What the columns pass over as quiet must be quiet: the places where that is least plain."""
 
+import pytest
 from tests.processing.alarms.feed import FLOW, FLOW_SP, MODE, T0, S, book, columns, flow, steps
 
 from trunkline.log.codec.columns import Columns
@@ -8,13 +9,14 @@ from trunkline.model.reading import Value
 NOW = T0 + 10 * S
 
 
-def test_two_tags_that_move_towards_the_limit_together() -> None:
+@pytest.mark.parametrize(("value", "setpoint"), [(96.0, 92.0), (96.9, 92.6), (95.4, 91.1), (91.1, 95.4), (92.6, 96.9)])
+def test_two_tags_that_move_apart_together(value: float, setpoint: float) -> None:
     """Each by itself stays near the other's last value."""
     one = book(f"- {{id: d, tag: {FLOW}, kind: deviation, limit: 3, setpoint_tag: {FLOW_SP}}}\n")
     assert one.evaluate(columns([(FLOW, 94.0, 0, 0), (FLOW_SP, 94.0, 0.5, 0)]), NOW) == []
-    found = one.evaluate(columns([(FLOW, 96.0, 1, 0), (FLOW_SP, 92.0, 1.5, 0)]), NOW)
+    found = one.evaluate(columns([(FLOW, value, 1, 0), (FLOW_SP, setpoint, 1.5, 0)]), NOW)
     assert steps(found) == [(1.5, "CONDITION_ON", "UNACKNOWLEDGED")]
-    assert steps(one.evaluate(flow((2, 94.5)), NOW)) == [(2, "CONDITION_OFF", "RETURNED_UNACKNOWLEDGED")]
+    assert steps(one.evaluate(flow((2, setpoint)), NOW)) == [(2, "CONDITION_OFF", "RETURNED_UNACKNOWLEDGED")]
 
 
 def test_after_a_restart_the_first_reading_is_looked_at_though_its_value_is_known() -> None:
