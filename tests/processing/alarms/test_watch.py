@@ -1,7 +1,7 @@
 """What the columns pass over as quiet must be quiet: the places where that is least plain."""
 
 import pytest
-from tests.processing.alarms.feed import FLOW, FLOW_SP, MODE, T0, S, book, columns, flow, steps
+from tests.processing.alarms.feed import FLOW, FLOW_SP, MODE, RUNNING, T0, S, book, columns, flow, steps
 
 from trunkline.log.codec.columns import Columns
 from trunkline.model.reading import Value
@@ -49,3 +49,12 @@ def test_a_tag_that_was_never_heard_of_is_silent_from_the_first_look() -> None:
     assert one.tick(T0) == []
     assert one.tick(T0 + 5 * S - 1) == []
     assert steps(one.tick(T0 + 5 * S)) == [(5, "CONDITION_ON", "UNACKNOWLEDGED")]
+
+
+def test_a_delay_that_ended_before_the_plant_stopped_was_first() -> None:
+    one = book(f"- {{id: l, tag: {FLOW}, kind: low, limit: 20, on_delay: 3, suppressed_while: {{tag: {RUNNING}, equals: false}}}}\n")
+    one.evaluate(flow((0, 10)), NOW)
+    assert steps(one.evaluate(columns([(RUNNING, False, 5, 0)]), NOW)) == [
+        (3, "CONDITION_ON", "UNACKNOWLEDGED"),
+        (5, "SUPPRESS", "SUPPRESSED_BY_DESIGN"),
+    ]
