@@ -13,7 +13,7 @@ NOW = T0 + 30 * S
 
 
 def test_a_limit_raises_once_and_returns_behind_the_deadband() -> None:
-    """W-133, W-135, P-42: one active alarm per cause, not one per sample (E-73)."""
+    """W-133, W-135, P-42, ED-16: one active alarm per cause, not one per sample (E-73)."""
     found = book(HIGH).evaluate(flow((0, 90), (1, 95), (2, 97.5), (3, 99), (4, 93.5), (5, 93), (6, 92)), NOW)
     assert steps(found) == [(2, "CONDITION_ON", "UNACKNOWLEDGED"), (5, "CONDITION_OFF", "RETURNED_UNACKNOWLEDGED")]
     raised = found[0]

@@ -86,7 +86,7 @@ def whole(course: list[tuple[Row, int]], cuts: set[int]) -> tuple[list[Event], A
     return events, one
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, phases=PHASES)
+@settings(max_examples=60, deadline=None, derandomize=True, phases=PHASES)
 @given(courses(), st.sets(st.integers(1, 60), max_size=8))
 def test_batch_boundaries_do_not_matter(course: list[tuple[Row, int]], cuts: set[int]) -> None:
     at_once, first = whole(course, set())
@@ -96,7 +96,7 @@ def test_batch_boundaries_do_not_matter(course: list[tuple[Row, int]], cuts: set
     assert by_key(second.tick(later)) == by_key(first.tick(later))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, phases=PHASES)
+@settings(max_examples=60, deadline=None, derandomize=True, phases=PHASES)
 @given(courses(), st.sets(st.integers(1, 60), max_size=8), st.integers(0, 8), st.integers(0, 8))
 def test_a_book_begun_again_goes_on_as_if_nothing_had_been(course: list[tuple[Row, int]], cuts: set[int], saved: int, killed: int) -> None:
     """The last checkpoint has every entry; what changed since was kept with each step; readings since then are shown again."""
