@@ -87,12 +87,12 @@ def _readings(axes: Axes, rows: list[Row]) -> None:
     worded = {tag for tag, found in own.items() if any(isinstance(row.value, bool | str) for row in found)}
     beside = axes.twinx() if worded and worded != own.keys() else axes
     if any(isinstance(row.value, bool) for row in rows):
-        beside.yaxis.update_units(["off", "on"])
+        beside.yaxis.update_units(["off", "on"])  # type: ignore[no-untyped-call]
     for tag, found in own.items():
         colour, marker = next(styles)
         good = [row for row in found if row.value is not None and severity(row.quality) is not Severity.BAD]
         seconds = [(row.time - begin) / times.SECOND for row in good]
-        values = [("on" if row.value else "off") if isinstance(row.value, bool) else row.value for row in good]
+        values: list[Any] = [("on" if row.value else "off") if isinstance(row.value, bool) else row.value for row in good]
         look: dict[str, Any] = {"color": colour, "marker": marker, "ms": 4, "lw": 1.2, "label": tag.rpartition(".")[2]}
         (beside if tag in worded else axes).plot(
             seconds, values, drawstyle="steps-post" if tag in worded or tag.endswith("_SP") else "default", **look

@@ -70,4 +70,4 @@ class StandardAlarm:
     def expire(self, now: int) -> None:
         due = sorted((self.ends[why], why) for why in ("shelf", "hand") if why in self.silences and self.ends[why] <= now)
         for _, why in due:
-            self.release(why)  # type: ignore[arg-type]
+            self.release(why)

@@ -27,7 +27,7 @@ def transitions(case: Path, size: int) -> list[Event]:
     rows = read_csv(case / "input.csv")
     names = {kind: name for name, kind in KINDS.items()}
     values = {row.tag: [one.value for one in rows if one.tag == row.tag] for row in rows}
-    tags = {tag: TagConfig(path=tag, kind=names[kind_of(found)]) for tag, found in values.items()}  # type: ignore[arg-type]
+    tags = {tag: TagConfig(path=tag, kind=names[kind_of(found)]) for tag, found in values.items()}
     book, now = AlarmBook(definitions(case), tags), max(row.time for row in rows)
     found = [event for batch in batches(rows, size) for event in book.evaluate(batch, now)]
     return sorted([*found, *book.tick(now + 3 * times.SECOND)], key=lambda event: event.time)

@@ -13,7 +13,7 @@ NOW = T0 + 30 * S
 
 
 def test_a_limit_raises_once_and_returns_behind_the_deadband() -> None:
-    """W-133, W-135, P-42: one active alarm per cause, not one per sample (E-73)."""
+    """W-133, W-135, P-42, ED-16: one active alarm per cause, not one per sample (E-73)."""
     found = book(HIGH).evaluate(flow((0, 90), (1, 95), (2, 97.5), (3, 99), (4, 93.5), (5, 93), (6, 92)), NOW)
     assert steps(found) == [(2, "CONDITION_ON", "UNACKNOWLEDGED"), (5, "CONDITION_OFF", "RETURNED_UNACKNOWLEDGED")]
     raised = found[0]
@@ -65,6 +65,13 @@ def test_delays_are_of_event_time_and_end_without_a_reading() -> None:
     assert one.tick(T0 + 11 * S - 1) == []
     assert steps(one.tick(T0 + 11 * S)) == [(11, "CONDITION_ON", "UNACKNOWLEDGED")]
     assert steps(one.evaluate(flow((12, 90), (14, 96), (15, 90), (30, 91)), NOW)) == [(18, "CONDITION_OFF", "RETURNED_UNACKNOWLEDGED")]
+
+
+def test_a_delay_ends_with_a_reading_as_well() -> None:
+    one = book("- {id: a, tag: PLANT01.AREA02.UNIT_05.FLOW_RATE, kind: high, limit: 95, on_delay: 5}\n")
+    assert one.evaluate(flow((0, 99)), NOW) == []
+    assert one.evaluate(flow((4.9, 99)), NOW) == []
+    assert steps(one.evaluate(flow((7, 98)), NOW)) == [(5, "CONDITION_ON", "UNACKNOWLEDGED")]
 
 
 def test_an_input_that_waits_is_not_taken_for_time_that_passed() -> None:

@@ -136,7 +136,7 @@ class AlarmLife(RuleBasedStateMachine):
 
 
 AlarmLife.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=25, stateful_step_count=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 TestAlarmLife = AlarmLife.TestCase
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from tests.processing.alarms.feed import FLOW, T0, S, book, flow, life, steps
+from tests.processing.alarms.feed import FLOW, RUNNING, T0, S, book, columns, flow, life, steps
 
 from trunkline.model.alarms import Action, ActionKind, State
 from trunkline.model.events import Alarm, AlarmSeverity
@@ -80,6 +80,24 @@ def test_a_shelf_ends_by_itself_and_what_is_still_wrong_is_raised_anew() -> None
     (back,) = one.tick(NOW + 75 * S)
     assert (back.time, back.correlation_id) == (NOW + 60 * S, occurrence)
     assert (life(back).transition, life(back).state, life(back).acked_at) == ("SHELF_EXPIRED", State.UNACKNOWLEDGED, 0)
+
+
+def test_definitions_may_change_while_the_book_is_closed() -> None:
+    """An alarm whose suppression was taken out of the site file is heard again; entries of alarms that are no more are deleted."""
+    low = f"- {{id: low, tag: {FLOW}, kind: low, limit: 20%s}}\n"
+    suppressed = ", suppressed_while: {tag: " + RUNNING + ", equals: false}"
+    one = book(low % suppressed + HIGH)
+    one.evaluate(columns([(RUNNING, False, 0, 0), (FLOW, 10.0, 1, 0)]), NOW)
+    one.tick(NOW)
+    kept = one.entries()
+    plain = book(low % "")
+    plain.restore(kept)
+    assert steps(plain.tick(NOW)) == [(10, "UNSUPPRESS", "UNACKNOWLEDGED")]
+    assert [key for key, value in plain.changed().items() if value is None] == [f"live/while:{RUNNING}=False"]
+    assert plain.tick(NOW + S) == []
+    again = book(low % suppressed)
+    again.restore({**plain.entries(), **{key: value for key, value in kept.items() if "while" in key}})
+    assert steps(again.tick(NOW + 2 * S)) == [(12, "SUPPRESS", "SUPPRESSED_BY_DESIGN")]
 
 
 def device(active: bool, second: float) -> Alarm:

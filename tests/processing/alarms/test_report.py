@@ -58,13 +58,8 @@ def test_rates_and_priorities() -> None:
     course.show(1790, 0, 121)
     found = course.report(0, 1800)
     north, south = found.rates
-    assert (north.position, north.annunciations, north.average, north.most, north.band) == (
-        "desk-north",
-        32,
-        pytest.approx(32 / 3),
-        12,
-        "very likely unacceptable",
-    )
+    assert (north.position, north.annunciations, north.most, north.band) == ("desk-north", 32, 12, "very likely unacceptable")
+    assert north.average == pytest.approx(32 / 3)
     assert north.share_over == pytest.approx(1 / 3)
     assert (south.position, south.annunciations, south.band) == ("desk-south", 1, "very likely acceptable")
     assert [(one.priority, one.count) for one in found.priorities] == [("LOW", 32), ("MEDIUM", 0), ("HIGH", 1)]

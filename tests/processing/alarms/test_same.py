@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from hypothesis import Phase, given, settings
@@ -32,13 +33,16 @@ QUALITIES = st.sampled_from([0] * 8 + [Quality.UNCERTAIN_RANGE, Quality.BAD_SENS
 
 #: Without explaining: it traces every line.
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)
-VALUES = {RUNNING: st.booleans(), MODE: st.sampled_from(["AUTO", "MANUAL"])}
+VALUES: dict[str, st.SearchStrategy[Any]] = {RUNNING: st.booleans(), MODE: st.sampled_from(["AUTO", "MANUAL"])}
 
 
 @st.composite
 def courses(draw: st.DrawFn) -> list[tuple[Row, int]]:
     """Readings in order of time but for some that are late; the number is 1 for those from a backlog."""
-    second, rows = 0.0, [((tag, value, 0.0, 0), 0) for tag, value in ((FLOW, 94.0), (FLOW_SP, 94.0), (RUNNING, True), (MODE, "AUTO"))]
+    second = 0.0
+    rows: list[tuple[Row, int]] = [
+        ((tag, value, 0.0, 0), 0) for tag, value in ((FLOW, 94.0), (FLOW_SP, 94.0), (RUNNING, True), (MODE, "AUTO"))
+    ]
     newest = dict.fromkeys((FLOW, FLOW_SP, RUNNING, MODE), 0.0)
     for _ in range(draw(st.integers(1, 60))):
         second += draw(st.sampled_from([0, 0.5, 1, 1, 2, 5, 8]))
@@ -66,7 +70,7 @@ def batch(piece: list[tuple[Row, int]]) -> tuple[Columns, np.ndarray]:
 
 
 def by_key(events: list[Event]) -> dict[object, list[Event]]:
-    found = defaultdict(list)
+    found: dict[object, list[Event]] = defaultdict(list)
     for event in events:
         found[event.attributes["key"], event.attributes["live"]].append(event)
     return found
@@ -82,7 +86,7 @@ def whole(course: list[tuple[Row, int]], cuts: set[int]) -> tuple[list[Event], A
     return events, one
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, phases=PHASES)
+@settings(max_examples=60, deadline=None, derandomize=True, phases=PHASES)
 @given(courses(), st.sets(st.integers(1, 60), max_size=8))
 def test_batch_boundaries_do_not_matter(course: list[tuple[Row, int]], cuts: set[int]) -> None:
     at_once, first = whole(course, set())
@@ -92,7 +96,7 @@ def test_batch_boundaries_do_not_matter(course: list[tuple[Row, int]], cuts: set
     assert by_key(second.tick(later)) == by_key(first.tick(later))
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, phases=PHASES)
+@settings(max_examples=60, deadline=None, derandomize=True, phases=PHASES)
 @given(courses(), st.sets(st.integers(1, 60), max_size=8), st.integers(0, 8), st.integers(0, 8))
 def test_a_book_begun_again_goes_on_as_if_nothing_had_been(course: list[tuple[Row, int]], cuts: set[int], saved: int, killed: int) -> None:
     """The last checkpoint has every entry; what changed since was kept with each step; readings since then are shown again."""
@@ -128,7 +132,8 @@ def test_a_book_begun_again_goes_on_as_if_nothing_had_been(course: list[tuple[Ro
 @settings(max_examples=60, deadline=None, derandomize=True, phases=PHASES)
 @given(courses(), st.sets(st.integers(1, 60), max_size=8))
 def test_entries_changed_add_up_to_all_entries(course: list[tuple[Row, int]], cuts: set[int]) -> None:
-    one, kept = book(EVERY_KIND), {}
+    one = book(EVERY_KIND)
+    kept: dict[str, bytes | None] = {}
     for piece in pieces(course, cuts):
         one.evaluate(batch(piece)[0], NOW, batch(piece)[1])
         one.tick(NOW)

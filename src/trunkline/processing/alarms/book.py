@@ -76,6 +76,7 @@ class AlarmBook:
         self._past: dict[int, Life] = {}
         self._timed: dict[int, int] = {}
         self._changed: set[str] = set()
+        self._opened = False
         self._devices = DeviceAlarms(round(settings.device_max_shelve * times.SECOND), self._live_within)
 
     # --- readings ----------------------------------------------------------------------------------------------------------------------
@@ -103,17 +104,14 @@ class AlarmBook:
         """Return which readings are behind their tag's newest or marked as backlog, and note the newest."""
         late = np.zeros(len(samples), np.bool_) if backlog is None else backlog[samples.columns.block[samples.origin]]
         ordered = samples.take(~late) if late.any() else samples
-        before, first = np.empty_like(ordered.time), ordered.first()
-        before[1:] = ordered.time[:-1]
-        before[first] = self._newest[ordered.place[first]]
-        behind = ordered.time < before
-        if behind.any():
-            # the newest before each reading, tag by tag: only where the order is broken
-            bounds = np.append(np.flatnonzero(first), len(ordered))
-            for which in np.unique(np.searchsorted(bounds, np.flatnonzero(behind), side="right")).tolist():
-                own = slice(bounds[which - 1], bounds[which])
-                peaks = np.maximum.accumulate(np.append(before[own.start], ordered.time[own]))
-                behind[own] = ordered.time[own] < peaks[:-1]
+        first = ordered.first()
+        behind = ordered.time < self._newest[ordered.place]
+        in_order = ordered.time[1:] >= ordered.time[:-1]
+        if behind.any() or not (in_order | first[1:]).all():
+            # the newest before each reading, tag by tag: places in the order of time, lifted so that no tag sees another's
+            _, rank = np.unique(ordered.time, return_inverse=True)
+            lifted = np.cumsum(first) * len(ordered) + rank
+            behind[1:] |= lifted[1:] < np.maximum.accumulate(lifted)[:-1]
             late[np.flatnonzero(~late)[behind]] = True
             ordered = ordered.take(~behind)
         self._newest[ordered.place] = ordered.time
@@ -189,11 +187,28 @@ class AlarmBook:
             read_up_to: when input still waits: event time up to which it has been shown. Silence and delays are judged up to then only,
                 or a step that catches up would take what it has not read yet for silence.
         """
-        found = self._came(self._live.tick(now if read_up_to is None else min(now, read_up_to)), now)
+        found = [] if self._opened else self._follow_plant(now)
+        found += self._came(self._live.tick(now if read_up_to is None else min(now, read_up_to)), now)
         for place in sorted(place for place, end in self._timed.items() if end <= now):
             for cause in actions.expired(self._lives[place], now):
                 found += self._advance(place, cause, now)
         return found + self._devices.tick(now)
+
+    def _follow_plant(self, now: int) -> list[Event]:
+        """Let alarms follow the plant's state as they are defined now: definitions may have changed while the book was closed."""
+        self._opened = True
+        states = [
+            (item, place) for item, one in zip(self._plan.items, self._live.conditions, strict=True) if one.on for place in item.suppresses
+        ]
+        silenced = {place: item.key.removeprefix("while:") for item, place in states}
+        found: list[Event] = []
+        for place in sorted(silenced.keys() | self._lives.keys()):
+            life = self._lives.get(place, Life())
+            if life.by_design != (place in silenced):
+                trigger = Trigger.UNSUPPRESS if life.by_design else Trigger.SUPPRESS
+                cause = Cause(trigger=trigger, time=now, reason=silenced.get(place, "as it is defined now"), by_design=True)
+                found += self._advance(place, cause, now)
+        return found
 
     def device(self, alarm: Alarm, now: int, *, backlog: bool = False) -> list[Event]:
         """Take an alarm that a device reports itself and return transitions: `active` is the condition."""
@@ -239,11 +254,13 @@ class AlarmBook:
         return {**found, **self._devices.entries(), READINGS: self._remembered()}
 
     def restore(self, entries: Mapping[str, bytes]) -> None:
-        """Take entries into a new book. Those of alarms that no definition makes any more are passed over."""
+        """Take entries into a new book. Those of alarms that no definition makes any more are deleted with the next step."""
         for prefix, watch, lives in self._courses():
             for key, value in entries.items():
                 place = self._plan.by_key.get(key.removeprefix(prefix)) if key.startswith(prefix) else None
                 if place is None:
+                    if key.startswith(prefix):
+                        self._changed.add(key)
                     continue
                 entry = msgspec.msgpack.decode(value, type=Entry)
                 watch.conditions[place].set_state(entry.condition)
@@ -275,7 +292,9 @@ class AlarmBook:
         """Return one alarm's entry; None at rest."""
         for prefix, watch, lives in self._courses():
             if key.startswith(prefix):
-                place = self._plan.by_key[key.removeprefix(prefix)]
+                place = self._plan.by_key.get(key.removeprefix(prefix))
+                if place is None:
+                    return None
                 entry = Entry(watch.conditions[place].state(), lives.get(place))
                 return msgspec.msgpack.encode(entry) if entry != Entry() else None
         raise LookupError(key)

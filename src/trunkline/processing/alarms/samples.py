@@ -1,6 +1,7 @@
 """The readings that an alarm book watches, as columns sorted by tag."""
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -43,7 +44,7 @@ class Samples:
     @classmethod
     def of(cls, columns: Columns, plan: Plan) -> "Samples":
         """Return the readings of the plan's tags."""
-        places = np.fromiter((plan.tag_place.get(tag, -1) for tag in columns.tags), np.int64, len(columns.tags))
+        places = np.fromiter(map(plan.tag_place.get, columns.tags, repeat(-1)), np.int64, len(columns.tags))
         place = places[columns.tag]
         origin = np.flatnonzero(place >= 0)
         origin = origin[np.argsort(place[origin], kind="stable")]

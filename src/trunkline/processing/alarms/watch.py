@@ -78,6 +78,7 @@ class Watch:
                 self._worst[where] = max(self._worst[where], item.worst)
                 self._asks_bad[where] |= item.clear_on_bad or isinstance(item.judge, Fault)
                 self._each[where] |= isinstance(item.judge, Equals | Truth)
+        self._has_each = bool(self._each.any())
         self._has_rate = any(isinstance(item.judge, Rate) for item in items)
         self._has_silence = any(isinstance(item.judge, Silence) for item in items)
 
@@ -165,7 +166,8 @@ class Watch:
         before, x_before = np.empty_like(time), np.empty_like(x)
         before[1:], x_before[1:] = time[:-1], x[:-1]
         before[first], x_before[first] = self.last_time[place[first]], self.last_number[place[first]]
-        found |= self._each[place] & (x != x_before)
+        if self._has_each:
+            found |= self._each[place] & (x != x_before)
         gone, known = time - before, before != UNKNOWN
         if self._has_rate:
             with np.errstate(divide="ignore", invalid="ignore"):
