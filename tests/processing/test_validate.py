@@ -168,6 +168,14 @@ def test_repeats_are_dropped_and_counted_but_equal_times_with_other_values_are_k
     assert DEAD not in first
 
 
+def test_a_repeat_is_recognised_behind_a_late_reading() -> None:
+    """W-128: the newest reading counts, not the last one of a batch."""
+    one, feed = step(), Feed()
+    one.process([feed.block((FLOW, 1.0, 0, 0), (FLOW, 2.0, 5, 0), (FLOW, 3.0, 2, 0))])
+    one.process([feed.block((FLOW, 2.0, 5, 0))])
+    assert one.counts["deduplicated"] == 1
+
+
 def test_records_sent_again_are_judged_once() -> None:
     """PD-6: a forwarder that crashed repeats its last records; their dead letters must not be doubled, over restarts, too."""
     feed, one = Feed(), step()

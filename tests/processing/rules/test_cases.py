@@ -19,7 +19,7 @@ CASES = sorted((Path(__file__).parent / "cases").iterdir())
 def findings(case: Path, size: int) -> list[Finding]:
     rows = read_csv(case / "input.csv")
     names = {kind: name for name, kind in KINDS.items()}
-    tags = {row.tag: TagConfig(path=row.tag, kind=names[kind_of([one.value for one in rows if one.tag == row.tag])]) for row in rows}  # type: ignore[arg-type]
+    tags = {row.tag: TagConfig(path=row.tag, kind=names[kind_of([one.value for one in rows if one.tag == row.tag])]) for row in rows}
     found = run(read_definitions(case / "rule.yaml"), tags, ValidationConfig(), batches(rows, size), max(row.time for row in rows))
     return sorted(found, key=lambda one: (one.tag, one.time))
 

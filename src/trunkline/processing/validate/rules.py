@@ -246,6 +246,8 @@ def _history(columns: Columns, memory: TagMemory, places: I64, value: F64, confi
     last = np.ones(len(order), np.bool_)
     last[:-1] = tag[1:] != tag[:-1]
     newest = order[last]
+    if (step < 0).any():  # a late reading may be a tag's last one here
+        newest = index[np.lexsort((columns.time[index], places[index]))][last]
     newer = columns.time[newest] > memory.last_time[places[newest]]
     memory.last_time[places[newest[newer]]] = columns.time[newest[newer]]
     measured = newest[newer & ~np.isnan(value[newest])]
