@@ -1,7 +1,7 @@
 # Everything a person or CI runs. Each target installs what it needs first and says what it does.
 #   ARGS="…"   is passed on        ONLY=name   picks one bench or drill        SHORT=1   the short form
 .DEFAULT_GOAL := help
-.PHONY: help up test lint ui ui-test e2e bench bench-kafka bench-ui drills drills-kafka screenshots docs clean
+.PHONY: help up test lint ui ui-test e2e bench bench-kafka bench-ui drills drills-kafka drills-steps screenshots docs clean
 
 PY := .venv/bin/python
 TRUNKLINE := .venv/bin/trunkline
@@ -91,6 +91,9 @@ drills: $(STAMPS)/dev $(STAMPS)/kafka ## kill, cut, fill and compare with the gr
 
 drills-kafka: $(STAMPS)/dev $(STAMPS)/kafka ## the same on three secured brokers of Apache Kafka
 	$(PY) -m drills --kafka $(PICK) $(ARGS)
+
+drills-steps: $(STAMPS)/dev ## kill the roles that make alarms, notifications and rollups, and compare with the script
+	$(PY) -m drills --steps $(PICK) $(ARGS)
 
 docs: $(STAMPS)/dev ## generated pages
 	$(PY) tools/plugin_docs.py

@@ -83,7 +83,9 @@ class NotificationsConfig(Model):
     people: tuple[Person, ...] = Field((), description="people and desks of rotas and rules")
     rotas: tuple[Rota, ...] = Field((), description="who is on duty")
     rules: tuple[Rule, ...] = Field((), description="which alarms go where")
-    hold_seconds: Seconds = Field(300.0, description="repeats of one asset and type are held back for so long (W-144)")
+    hold_seconds: float = Field(
+        300.0, ge=0, le=86_400, description="repeats of one asset and type are held back for so long (W-144); 0 holds nothing back"
+    )
     escalation: Escalation = Field(Escalation(), description="what nobody acknowledges")
     storm: Storm = Field(Storm(), description="protection against floods")
     url: str = Field("", max_length=512, pattern=r"^(https?://\S+)?$", description="address of the page, put into messages as a link")

@@ -278,7 +278,9 @@ class Router:
 
     def _escalates_at(self, alarm: Transition, now: int) -> int | None:
         escalation = self._config.escalation
-        return now + round(escalation.after_seconds * times.SECOND) if alarm.severity.name in escalation.severity else None
+        if alarm.unasked or alarm.severity.name not in escalation.severity:
+            return None
+        return now + round(escalation.after_seconds * times.SECOND)
 
 
 def _sorted(items: Mapping[str, Item]) -> tuple[Item, ...]:

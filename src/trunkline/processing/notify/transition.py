@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from trunkline.model.alarms import Trigger
 from trunkline.model.events import Alarm, AlarmSeverity
 from trunkline.model.reading import Value
 
@@ -24,6 +25,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         who: who acknowledged or shelved, where somebody did.
         reason: why, where they said.
         until: µs UTC at which shelving ends; None otherwise.
+        unasked: nobody has to acknowledge it.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     who: str = ""
     reason: str = ""
     until: int | None = None
+    unasked: bool = False
 
     @property
     def path(self) -> str:
@@ -66,11 +69,14 @@ def transition_of(alarm: Alarm) -> Transition | None:
     standing = _STATES.get(str(given.get("gateway_state")))
     if "rule" not in given or standing is None:
         return None
+    # an alarm that nobody has to acknowledge is so from its raise: it is told all the same
+    unasked = standing == "acknowledged" and given.get("transition") == Trigger.CONDITION_ON
     until = given.get("shelved_until")
     return Transition(
         id=alarm.id,
         occurrence=alarm.correlation_id,
-        standing=standing,
+        standing="active" if unasked else standing,
+        unasked=unasked,
         live=given.get("live") is not False,
         time=alarm.time,
         severity=alarm.severity,
