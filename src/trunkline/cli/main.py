@@ -6,6 +6,7 @@ from trunkline import __version__
 from trunkline.cli import run
 from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
+from trunkline.cli.derived import app as derived_app
 from trunkline.cli.doctor import doctor, probe
 from trunkline.cli.drill import app as drill_app
 from trunkline.cli.journal import app as journal_app
@@ -36,6 +37,7 @@ for command in (up, check, doctor, probe, status, ledger, read, tail, schema, mi
 app.add_typer(outbox, name="outbox")
 app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")
+app.add_typer(derived_app, name="derived")
 app.add_typer(sources_app, name="sources")
 app.add_typer(topics_app, name="topics")
 app.add_typer(users_app, name="users")

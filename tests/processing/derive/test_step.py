@@ -111,7 +111,7 @@ _reading = st.tuples(st.sampled_from("ABC"), st.integers(0, 12), st.integers(-5,
 _turn = st.one_of(st.none(), st.lists(_reading, min_size=1, max_size=6))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(turns=st.lists(_turn, max_size=10), kills=st.sets(st.integers(0, 10)), checkpoints=st.sets(st.integers(0, 10)))
 def test_a_stop_at_any_place_changes_nothing(turns: list[list[Given] | None], kills: set[int], checkpoints: set[int]) -> None:
     """Readings in any order of time, stops and checkpoints at any turn: the same readings with the same numbers come out.
@@ -208,7 +208,9 @@ def test_what_held_at_a_moment(readings: list[tuple[int, int]], batch: int) -> N
     one = step(definitions("[{path: TOTAL, calc: A + 0}]"))
     memory = one._memory
     for start in range(0, len(readings), batch):
-        arrived = memory.arrived(columns(Given("A", second, float(number)) for second, number in readings[start : start + batch]), frozenset())
+        arrived = memory.arrived(
+            columns(Given("A", second, float(number)) for second, number in readings[start : start + batch]), frozenset()
+        )
         for portion in memory.portions(arrived):
             memory.add(portion)
     remembered = sorted(enumerate(readings), key=lambda each: (each[1][0], each[0]))
