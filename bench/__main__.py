@@ -46,6 +46,7 @@ SCRIPTS: Final = (
     Script("path_journal", ("path.journal",)),
     Script("validate", ("validate.step", "validate.changes")),
     Script("alarms", ("alarms.evaluate",)),
+    Script("derive", ("derive.step", "derive.wide", "derive.backlog", "derive.columns")),
     Script("source_modbus", ("source.modbus",)),
     Script("source_opcua", ("source.opcua",)),
     Script("source_isolated", ("source.isolated.scan", "source.isolated.single")),

@@ -7,6 +7,7 @@ from trunkline.cli import run
 from trunkline.cli.alarms import app as alarms_app
 from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
+from trunkline.cli.derived import app as derived_app
 from trunkline.cli.doctor import doctor, probe
 from trunkline.cli.drill import app as drill_app
 from trunkline.cli.journal import app as journal_app
@@ -43,6 +44,7 @@ app.add_typer(outbox, name="outbox")
 app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")
 app.add_typer(rollups_app, name="rollups")
+app.add_typer(derived_app, name="derived")
 app.add_typer(sources_app, name="sources")
 app.add_typer(quality_app, name="quality")
 app.add_typer(step_app, name="step")

@@ -73,7 +73,7 @@ class Plant:
                 consumer.commit(batch.positions, with_appends=self._validate.process(batch.records))
 
     def derive(self, *, killed_before_commit: bool = False, uncounted: bool = False, lost: bool = False) -> None:
-        """One life of the derive step: state from the entries, turns, commits. `uncounted` and `lost` plant defects: no reports, no readings."""
+        """One life of the derive step: state from the entries, turns, commits. `uncounted` and `lost` plant defects."""
         step = DeriveStep(LAYOUT, RULES, KINDS, "derived-origin")
         step.restore(self.entries)
         with self.log.consumer(step.name, step.inputs, "one", appends=step.outputs) as consumer:
@@ -119,7 +119,7 @@ def account(plant: Plant, conninfo: str) -> Balance:
 
 
 def test_derived_readings_are_stored_once_and_the_ledger_closes(plant: Plant, conninfo: str) -> None:
-    """Read = forwarded = stored + rejected, over lives of the step of which one ends before its commit; what validation refuses is counted."""
+    """Read = forwarded = stored + rejected, over lives of the step of which one ends before its commit; what is refused is counted."""
     for killed in (False, True, False):
         plant.read(50)
         plant.validate()

@@ -111,7 +111,7 @@ _reading = st.tuples(st.sampled_from("ABC"), st.integers(0, 12), st.integers(-5,
 _turn = st.one_of(st.none(), st.lists(_reading, min_size=1, max_size=6))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(turns=st.lists(_turn, max_size=10), kills=st.sets(st.integers(0, 10)), checkpoints=st.sets(st.integers(0, 10)))
 def test_a_stop_at_any_place_changes_nothing(turns: list[list[Given] | None], kills: set[int], checkpoints: set[int]) -> None:
     """Readings in any order of time, stops and checkpoints at any turn: the same readings with the same numbers come out.

@@ -168,7 +168,7 @@ class Rule:
         places = np.flatnonzero(told)
         if not len(places):
             return None
-        graded = self._result_quality(quality, severity * held.known, absent, wrong)
+        graded = self._result_quality(quality, np.where(held.known, severity, 0).astype(np.uint16), absent, wrong)
         return Reckoned(stamp[places], value[places], graded[places], absent[places])
 
     def _graded(self, held: Held, moments: I64) -> U16:
