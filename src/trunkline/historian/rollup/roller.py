@@ -144,7 +144,7 @@ class Roller:
 
     def _learn(self, connection: Connection) -> None:
         """Learn of series that are new to this roller; what was summarised otherwise than the site file says now is made anew."""
-        new = dict(connection.execute(statements.SERIES, (self._known,)).fetchall())
+        new: dict[int, str] = dict(connection.execute(statements.SERIES, (self._known,)).fetchall())
         if not new:
             return
         self._settings.add(new)
