@@ -50,7 +50,10 @@ def test_a_right_rule_is_read(tmp_path: Path) -> None:
         ("{id: a, kind: rate, tags: [], max_rate: 1}", "error: name at least one tag"),
         ("{id: a, kind: rate, tags: [P.A.FLOOW], max_rate: 1}", "error: no source has the tag P.A.FLOOW"),
         ("{id: a, kind: rate, tags: ['X.**'], max_rate: 1}", "warning: no tag fits X.**: the rule will judge nothing"),
-        ("{id: a, kind: status, tags: ['**.FLOW'], status: STATUS, bits: 1}", "error: no source has the status tag P.B.STATUS"),
+        ("{id: a, kind: status, tags: ['**.FLOW'], status: STATUS, bits: 1}", "error: no source has the tag P.B.STATUS"),
+        ("{id: a, kind: expression, tags: ['**.FLOW'], expression: FLOW > 0 when STATUS == 3}", "error: no source has the tag P.B.STATUS"),
+        ("{id: a, kind: expression, tags: ['**.FLOW'], expression: FLOW + 1}", "error: the expression gives a number"),
+        ("{id: a, kind: expression, tags: ['**.FLOW'], expression: 'FLOW >'}", "error: "),
         ("{id: a, kind: rate, tags: ['**'], max_rate: 1, colour: red}", "error: unknown key 'colour'"),
     ],
 )

@@ -14,7 +14,7 @@ from trunkline.api.guard import Guard
 from trunkline.api.live.socket import Connection
 from trunkline.api.problem import ProblemDetails
 from trunkline.api.pulse import Pulse
-from trunkline.api.routes import deadletters, events, history, ledger, live, session, site, tags
+from trunkline.api.routes import alarms, deadletters, events, history, ledger, live, session, site, tags
 from trunkline.api.services import COOKIE, Services, identify
 from trunkline.security.origin import OriginRules
 
@@ -102,6 +102,7 @@ def add_routes(app: FastAPI) -> None:
         live.router,
         history.router,
         events.router,
+        alarms.router,
         deadletters.router,
         ledger.router,
     ):

@@ -327,6 +327,70 @@ class EventPage(BaseModel):
     next: str | None
 
 
+class AlarmInfo(BaseModel):
+    """An alarm that is not at rest, with the fields of W-64 and the state of ISA-18.2."""
+
+    key: str = Field(description="what actions name")
+    alarm_id: str = Field(description="the occurrence, from its raise to its end; empty for an alarm that is silenced without one")
+    rule: str = Field(description="id of the definition; 'device' for an alarm that a device reports itself")
+    type: str
+    asset: str
+    tag: str
+    source: str
+    severity: Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
+    state: str = Field(description="of ISA-18.2, for example UNACKNOWLEDGED or SHELVED (docs/reference/alarm-states.md)")
+    gateway_state: Literal["ACTIVE", "ACKNOWLEDGED", "CLEARED", "SUPPRESSED"]
+    condition: bool = Field(description="whether the condition is on")
+    raised_at_us: int | None
+    acked_at_us: int | None
+    acked_by: str | None
+    cleared_at_us: int | None
+    shelved_until_us: int | None
+    suppressed_until_us: int | None
+    count: int = Field(description="times that the condition came in this occurrence")
+    value: Value
+    threshold: float | None
+    unit: str
+
+
+class AlarmList(BaseModel):
+    """Alarms that stand, what wants attention first."""
+
+    alarms: list[AlarmInfo]
+    at_us: int
+
+
+class AlarmAction(BaseModel):
+    """What somebody wants done to an alarm. Naming what was seen has it refused when the alarm has moved on."""
+
+    action: Literal[
+        "acknowledge", "reset", "shelve", "unshelve", "suppress", "unsuppress", "out-of-service", "return-to-service", "comment"
+    ]
+    key: str = Field(max_length=600)
+    reason: str = Field("", max_length=1000)
+    alarm_id: str = Field("", max_length=64, description="occurrence that was seen; empty does not ask")
+    state: Literal[
+        "",
+        "NORMAL",
+        "UNACKNOWLEDGED",
+        "ACKNOWLEDGED",
+        "RETURNED_UNACKNOWLEDGED",
+        "LATCHED_UNACKNOWLEDGED",
+        "LATCHED_ACKNOWLEDGED",
+        "SHELVED",
+        "SUPPRESSED_BY_DESIGN",
+        "OUT_OF_SERVICE",
+    ] = Field("", description="state that was seen; empty does not ask")
+    seconds: float = Field(0, ge=0, le=31_536_000, description="how long to shelve or suppress")
+
+
+class AlarmAnswer(BaseModel):
+    """What came of an action."""
+
+    outcome: Literal["done", "refused", "unknown"]
+    text: str
+
+
 class DeadLetterInfo(BaseModel):
     """A record that could not be accepted."""
 

@@ -4,6 +4,7 @@ import typer
 
 from trunkline import __version__
 from trunkline.cli import run
+from trunkline.cli.alarms import app as alarms_app
 from trunkline.cli.check import check, schema
 from trunkline.cli.deadletter import app as deadletter_app
 from trunkline.cli.doctor import doctor, probe
@@ -13,13 +14,16 @@ from trunkline.cli.kafka import app as kafka_app
 from trunkline.cli.kafka_edge import app as edge_app
 from trunkline.cli.ledger import ledger
 from trunkline.cli.migrate import migrate
+from trunkline.cli.notify import app as notify_app
 from trunkline.cli.output import people
 from trunkline.cli.pki import app as pki_app
+from trunkline.cli.quality import app as quality_app
 from trunkline.cli.read import read
 from trunkline.cli.rollups import app as rollups_app
 from trunkline.cli.schemas import app as schemas_app
 from trunkline.cli.sources import app as sources_app
 from trunkline.cli.status import outbox, status
+from trunkline.cli.step import app as step_app
 from trunkline.cli.tail import tail
 from trunkline.cli.topics import app as topics_app
 from trunkline.cli.up import up
@@ -34,12 +38,16 @@ app = typer.Typer(
 )
 for command in (up, check, doctor, probe, status, ledger, read, tail, schema, migrate):
     app.command()(command)
+app.add_typer(alarms_app, name="alarms")
 app.add_typer(outbox, name="outbox")
 app.add_typer(journal_app, name="journal")
 app.add_typer(deadletter_app, name="deadletter")
 app.add_typer(rollups_app, name="rollups")
 app.add_typer(sources_app, name="sources")
+app.add_typer(quality_app, name="quality")
+app.add_typer(step_app, name="step")
 app.add_typer(topics_app, name="topics")
+app.add_typer(notify_app, name="notify")
 app.add_typer(users_app, name="users")
 app.add_typer(schemas_app, name="schemas")
 app.add_typer(pki_app, name="pki")

@@ -16,6 +16,7 @@ import typer
 from trunkline.cli.output import fail
 from trunkline.config.loading import Site, load
 from trunkline.config.stamp import write_stamp
+from trunkline.log.port import Log
 from trunkline.model.errors import Fenced, Misconfigured, RetryLater, TrunklineError
 from trunkline.supervisor import logs
 from trunkline.supervisor.collector import set_collector
@@ -160,6 +161,52 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
             compacted = [spec.name for spec in layout.specs() if spec.cleanup == "compact"]
             Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), compacted, stop).start()
         runner.run(stop)
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def evaluate(file: SiteFile, member: Member = "evaluate-0") -> None:
+    """Raise alarms and keep their lives. One process a site is active: a second one of the same name takes over."""
+    site = _open(file, f"evaluate:{_named(member)}")
+    from trunkline.log.opening import open_site_log  # noqa: PLC0415
+    from trunkline.processing.runtime import StepRunner, run_together  # noqa: PLC0415
+    from trunkline.supervisor.steps import evaluating_steps  # noqa: PLC0415
+
+    stop = stop_event()
+    try:
+        runners = [
+            StepRunner(lambda: open_site_log(site.config.log, site.data_dir, site.secrets), step, member) for step in evaluating_steps(site)
+        ]
+        run_together(runners, stop)
+    except (Fenced, Misconfigured) as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def notify(file: SiteFile, member: Member = "notify-0") -> None:
+    """Decide who is told of which alarm, and tell them by the channels of the site file."""
+    site = _open(file, f"notify:{_named(member)}")
+    from trunkline.log.opening import layout_of, open_site_log  # noqa: PLC0415
+    from trunkline.processing.runtime import StepRunner, run_together  # noqa: PLC0415
+    from trunkline.sinks.notify import port  # noqa: PLC0415
+    from trunkline.sinks.notify.deliver import Deliverer  # noqa: PLC0415
+    from trunkline.sinks.notify.topics import topics_of  # noqa: PLC0415
+    from trunkline.supervisor.steps import routing_step  # noqa: PLC0415
+
+    def opened() -> Log:
+        return open_site_log(site.config.log, site.data_dir, site.secrets)
+
+    deliverer = Deliverer(
+        opened,
+        site.config.notifications,
+        topics_of(layout_of(site.config.log)),
+        port.Site(site.name, site.config.title),
+        site.secrets,
+        member=member,
+    )
+    try:
+        run_together([StepRunner(opened, routing_step(site), member), deliverer], stop_event())
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)
 

@@ -7,11 +7,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trunkline.config.tagpattern import TagPattern
 from trunkline.config.tags import Identifier, Model, Path, Seconds
 from trunkline.model.events import AlarmSeverity
+from trunkline.model.expressions import Expression
+from trunkline.model.tags import TagPattern
 
-Kind = Literal["high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "stale", "fault"]
+Kind = Literal["high-high", "high", "low", "low-low", "deviation", "rate", "discrete", "stale", "fault", "expression"]
 Priority = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFO"]
 Delay = Annotated[float, Field(ge=0, le=86_400)]
 Scalar = bool | int | float | str
@@ -22,6 +23,15 @@ DEVICE_RULE: Final = "device"
 
 def _pattern(text: str) -> str:
     TagPattern(text)
+    return text
+
+
+def _expression(text: str) -> str:
+    found = Expression(text, "ASSET")
+    if found.gives == "text":
+        raise ValueError(f"{text!r} gives a text: compare it with one, such as MODE == 'MANUAL'")
+    if found.good_of or found.age_of:
+        raise ValueError("alarms know values only, not 'isgood' or 'age': use 'quality', 'on_bad' or an alarm of kind 'stale'")
     return text
 
 
@@ -38,6 +48,7 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "discrete": ("equals",),
     "stale": ("silence",),
     "fault": (),
+    "expression": ("expression",),
 }
 _MAY: Final[dict[str, tuple[str, ...]]] = {
     "high-high": ("deadband",),
@@ -47,7 +58,7 @@ _MAY: Final[dict[str, tuple[str, ...]]] = {
     "deviation": ("deadband", "setpoint", "setpoint_tag"),
     "rate": ("deadband", "direction"),
 }
-_SPECIAL: Final = ("limit", "deadband", "setpoint", "setpoint_tag", "direction", "equals", "silence")
+_SPECIAL: Final = ("limit", "deadband", "setpoint", "setpoint_tag", "direction", "equals", "silence", "expression")
 _USUAL: Final[dict[str, Priority]] = {"high-high": "HIGH", "low-low": "HIGH", "stale": "LOW", "fault": "LOW"}
 _TYPES: Final = {"rate": "RATE_OF_CHANGE"}
 
@@ -75,6 +86,11 @@ class AlarmDefinition(Model):
     direction: Literal["up", "down", "both"] = Field("both", description="rate: which way the change counts")
     equals: Scalar | None = Field(None, description="discrete: the value that is alarmed")
     silence: Seconds | None = Field(None, description="stale: seconds without a reading that counts")
+    expression: Annotated[str, AfterValidator(_expression)] | None = Field(
+        None,
+        max_length=1024,
+        description="expression: on while it is true, such as 'FLOW_RATE < 5 and RUNNING == on'; a name without dots is of the same asset",
+    )
     on_delay: Delay = Field(0.0, description="seconds that the condition must last until the alarm is raised")
     off_delay: Delay = Field(0.0, description="seconds that it must be gone until the alarm returns to normal")
     latching: bool = Field(False, description="true keeps the alarm after the condition went until somebody resets it")

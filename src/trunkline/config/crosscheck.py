@@ -10,11 +10,14 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
+from trunkline.config.crosscheck_alarms import alarms
+from trunkline.config.crosscheck_derived import derived
+from trunkline.config.crosscheck_notifications import notifications
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
 from trunkline.config.rulecheck import quality_rules
-from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, key_bytes, references, texts
+from trunkline.config.secrets import SCHEMES, SecretStore, SecretUnavailable, is_secret_key, key_bytes, references, scheme_of, texts
 from trunkline.config.site import LogConfig, SiteConfig
 from trunkline.config.stamp import Stamp, StampUnreadable, read_stamp
 from trunkline.model.errors import Misconfigured
@@ -39,6 +42,9 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _brokers(examined.config, examined)
         yield from _members(examined.config, examined)
         yield from quality_rules(examined.config, examined)
+        yield from notifications(examined.config.notifications, examined)
+        yield from derived(examined.config, examined)
+        yield from alarms(examined.config, examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:
@@ -130,7 +136,7 @@ def _references(examined: Examined) -> Iterator[Problem]:
     """Yield misspelt references and secrets written out."""
     for location, text in texts(examined.document.data):
         for reference in references(text):
-            scheme = reference[2:].partition(":")[0]
+            scheme = scheme_of(reference)
             if scheme not in SCHEMES:
                 mend = did_you_mean(scheme, SCHEMES, "known are")
                 yield examined.document.problem(location, f"{reference} is no secret reference", mend)
@@ -249,7 +255,7 @@ def _certificates(log: LogConfig, examined: Examined, directory: Path) -> Iterat
 def _secrets(examined: Examined, store: SecretStore) -> Iterator[Problem]:
     for location, text in texts(examined.document.data):
         for reference in references(text):
-            if reference[2:].partition(":")[0] not in SCHEMES:
+            if scheme_of(reference) not in SCHEMES:
                 continue
             try:
                 store.resolve(reference)

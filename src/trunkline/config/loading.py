@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from trunkline.config import crosscheck, document
+from trunkline.config.derived import DERIVED, derived_source
 from trunkline.config.examining import examine
 from trunkline.config.problems import InvalidSite, Problem, did_you_mean, errors
 from trunkline.config.secrets import SecretStore
@@ -79,19 +80,18 @@ class Site:
         return self.typed[self.gateway(gateway_id).id]
 
     def tags(self) -> MappingProxyType[str, SiteTag]:
-        """Return every tag of the site by its path, in the order of the file."""
+        """Return every tag of the site by its path, in the order of the file: what devices give, then what is derived from it.
+
+        Derived tags have the gateway and the source 'derived', see `trunkline.config.derived`.
+        """
         return self._tags
 
     @cached_property
     def _tags(self) -> MappingProxyType[str, SiteTag]:
-        return MappingProxyType(
-            {
-                tag.path: SiteTag(gateway, source, tag)
-                for gateway, sources in self.typed.items()
-                for source in sources
-                for tag in source.tags
-            }
-        )
+        every = [(gateway, source) for gateway, sources in self.typed.items() for source in sources]
+        if self.config.derived:
+            every.append((DERIVED, derived_source(self.config.derived)))
+        return MappingProxyType({tag.path: SiteTag(gateway, source, tag) for gateway, source in every for tag in source.tags})
 
 
 @contextmanager

@@ -25,7 +25,7 @@ With `trunkline schema > site.schema.json` and the first line `# yaml-language-s
 Scalars follow YAML 1.2: `on` and `no` are text, `true` and `false` are not. Anchors, aliases and `<<` share settings.
 
 Secrets are never written out: `${secret:NAME}` is the file `secrets/NAME` in the data directory (readable by its owner only), `${env:NAME}`
-an environment variable, `${file:PATH}` any file, relative to the site file.
+an environment variable (`${NAME}` in capitals as well), `${file:PATH}` any file, relative to the site file.
 """
 _TYPES: Final[dict[object, str]] = {str: "text", int: "whole number", float: "number", bool: "true or false", Any: "anything"}
 

@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator
 
 from trunkline.config.examining import Examined
 from trunkline.config.problems import Location, Problem, did_you_mean
-from trunkline.config.rules import ACROSS, AnyRule, StatusRule
+from trunkline.config.rules import ACROSS, AnyRule, ExpressionRule, StatusRule, status_path
 from trunkline.config.site import SiteConfig
+from trunkline.model.expressions import Expression
 from trunkline.model.tags import SEPARATOR, TagPattern
 
 
@@ -44,12 +45,12 @@ def _other_tags(
         message = f"rule {rule.id!r} looks at other tags, but {config.validation.members} members share the tags"
         yield examined.document.problem(place, message, "write 'validation: {members: 1}', so that one of them sees all tags")
     if isinstance(rule, StatusRule):
-        for path in sorted({status_path(rule, path) for path in judged} - set(paths)):
-            mend = did_you_mean(path, paths, "the tags are") or "name a tag that a source reads"
-            yield examined.document.problem((*place, "status"), f"no source has the status tag {path}", mend)
-
-
-def status_path(rule: StatusRule, path: str) -> str:
-    """Return the path of the tag that holds the status of a tag."""
-    asset, _, _ = path.rpartition(SEPARATOR)
-    return rule.status if SEPARATOR in rule.status or not asset else f"{asset}{SEPARATOR}{rule.status}"
+        key, others = "status", {status_path(rule, path) for path in judged}
+    elif isinstance(rule, ExpressionRule):
+        assets = {path.rpartition(SEPARATOR)[0] for path in judged}
+        key, others = "expression", {path for asset in assets for path in Expression(rule.expression, asset).tags}
+    else:
+        return
+    for path in sorted(others - set(paths)):
+        mend = did_you_mean(path, paths, "the tags are") or "name a tag that a source reads"
+        yield examined.document.problem((*place, key), f"no source has the tag {path}", mend)

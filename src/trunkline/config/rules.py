@@ -8,11 +8,22 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trunkline.config.tags import Identifier, Model, Seconds
-from trunkline.model.tags import TagPattern
+from trunkline.model.expressions import Expression
+from trunkline.model.expressions.parsing import MAX_CHARACTERS
+from trunkline.model.tags import SEPARATOR, TagPattern
+
+#: Asset of names without one, where only the form of an expression is looked at.
+_SOMEWHERE: Final = "PLANT"
 
 
 def _check_pattern(text: str) -> str:
     TagPattern(text)
+    return text
+
+
+def _check_expression(text: str) -> str:
+    if Expression(text, _SOMEWHERE).gives not in ("truth", "any"):
+        raise ValueError("the expression gives a number or a text: compare it with something, for example '… > 0'")
     return text
 
 
@@ -173,9 +184,23 @@ class StatusRule(MarkingRule):
         return self
 
 
-AnyRule = Annotated[
-    RangeRule | RateRule | FrozenRule | SpikeRule | GapRule | DuplicateRule | ClockSkewRule | StatusRule, Field(discriminator="kind")
-]
+class ExpressionRule(MarkingRule):
+    """An expression over tags that is never true of a sound plant, for example 'FLOW > 0.5 when PUMP == off'."""
+
+    kind: Literal["expression"] = Field(description="what the rule looks at")
+    expression: Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(_check_expression)] = Field(
+        description="what must not be true; tags beside the one judged are named without their asset (docs/reference/expressions.md)"
+    )
+
+
+def status_path(rule: StatusRule, path: str) -> str:
+    """Return the path of the tag that holds the status of a tag."""
+    asset, _, _ = path.rpartition(SEPARATOR)
+    return rule.status if SEPARATOR in rule.status or not asset else f"{asset}{SEPARATOR}{rule.status}"
+
+
+_OfOneTag = RangeRule | RateRule | FrozenRule | SpikeRule | GapRule | DuplicateRule | ClockSkewRule
+AnyRule = Annotated[_OfOneTag | StatusRule | ExpressionRule, Field(discriminator="kind")]
 
 #: Kinds of rules that look at tags of other partitions.
-ACROSS: Final = ("status",)
+ACROSS: Final = ("status", "expression")

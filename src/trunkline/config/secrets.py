@@ -1,8 +1,8 @@
 """Secret references: the site file says where a secret is, never what it is (W-167, D-42).
 
 `${secret:NAME}` is the file NAME in the site's secrets directory (mode 0600), `${env:NAME}` an environment variable and `${file:PATH}` any
-file, relative to the site file: what container platforms mount. A reference may be part of a longer text. Values are put in on a copy, at
-the last moment, in the process that needs them.
+file, relative to the site file: what container platforms mount. `${NAME}` in capitals is `${env:NAME}` (D-43). A reference may be part of a
+longer text. Values are put in on a copy, at the last moment, in the process that needs them.
 """
 
 import base64
@@ -20,7 +20,7 @@ from trunkline.model.errors import Misconfigured
 REDACTED: Final = "***"
 SCHEMES: Final = ("secret", "env", "file")
 
-_REFERENCE = re.compile(r"\$\{([a-z]+):([^${}]+)\}")
+_REFERENCE = re.compile(r"\$\{(?:([a-z]+):([^${}]+)|([A-Z_][A-Z0-9_]*))\}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _SECRET_KEY = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|api_?key|private_key|credentials?)$", re.IGNORECASE)
 _PUBLIC_KEY = re.compile(r"(_file|_path)$", re.IGNORECASE)
@@ -58,6 +58,12 @@ def references(text: str) -> list[str]:
     return [match[0] for match in _REFERENCE.finditer(text)]
 
 
+def scheme_of(reference: str) -> str:
+    """Return where a reference looks: one of SCHEMES, or what it says instead."""
+    found = _REFERENCE.fullmatch(reference)
+    return (found[1] or "env") if found is not None else ""
+
+
 def texts(data: object, location: Location = ()) -> Iterator[tuple[Location, str]]:
     """Yield every text inside nested mappings and sequences with its place."""
     if isinstance(data, str):
@@ -91,7 +97,7 @@ class SecretStore:
         Raises:
             SecretUnavailable: names the reference and how to provide it.
         """
-        return _REFERENCE.sub(lambda match: self._value(match[1], match[2]), text)
+        return _REFERENCE.sub(lambda match: self._value(match[1] or "env", match[2] or match[3]), text)
 
     def resolve_all(self, data: T) -> T:
         """Return a copy of nested mappings and sequences with every reference replaced; `data` stays as it is (D-42).

@@ -4,31 +4,26 @@ Sections of sources are checked by the plugin that their `type` names (`trunklin
 """
 
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from trunkline.config.alarms import AlarmsConfig
+from trunkline.config.anomalies import AnomalyRule
+from trunkline.config.derived import DerivedConfig
 from trunkline.config.edge import EdgeKafka, check_edge
 from trunkline.config.kafka import Bootstrap, KafkaSecurity, Profile, check_connection
+from trunkline.config.notifications import NotificationsConfig
 from trunkline.config.registry import RegistryConfig
 from trunkline.config.rollups import RollupsConfig
 from trunkline.config.rules import AnyRule
 from trunkline.config.secrets import references
 from trunkline.config.tags import Identifier, Model, Seconds, SizeText
+from trunkline.config.zones import check_zone
 
 Bytes = Annotated[int, Field(gt=0)]
 BytesPerSecond = Annotated[int, SizeText, Field(ge=500)]
 Members = Annotated[int, Field(ge=1, le=200)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ValueError(f"unknown time zone {name!r}: use an IANA name such as 'Europe/Oslo' or 'UTC'") from error
-    return name
 
 
 #: By layout; the catalogues of `trunkline.log.layouts` say the same.
@@ -206,7 +201,7 @@ class SiteConfig(Model):
 
     site: Identifier = Field(description="short name of the site")
     title: str = Field("", max_length=128, description="name shown to people")
-    timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="IANA zone in which people read times")
+    timezone: Annotated[str, AfterValidator(check_zone)] = Field("UTC", description="IANA zone in which people read times")
     data_dir: str = Field("data", description="where everything is kept; relative to the site file")
     log: LogConfig = LogConfig()
     registry: RegistryConfig | None = Field(None, description="the schema registry; without it only built-in schemas are known")
@@ -214,7 +209,20 @@ class SiteConfig(Model):
     validation: ValidationConfig = ValidationConfig()
     alarms: AlarmsConfig = AlarmsConfig()
     rules: tuple[AnyRule, ...] = Field((), description="quality rules; each names the tags that it judges (docs/how-to/quality-rules.md)")
+    derived: tuple[DerivedConfig, ...] = Field((), description="tags that are reckoned from others")
     historian: HistorianConfig = HistorianConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
     rollups: RollupsConfig = RollupsConfig()
     api: ApiConfig = ApiConfig()
+    anomalies: tuple[AnomalyRule, ...] = Field((), description="rules that watch tags for what is unusual; without any nothing is watched")
     lab: LabConfig | None = None
+
+    @property
+    def keeps_alarms(self) -> bool:
+        """Whether alarms have a life here: there is a section for them, were it an empty one, or somebody is to be told."""
+        return "alarms" in self.model_fields_set or bool(self.notifications.channels)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is anything to derive, to alarm on or to watch."""
+        return self.keeps_alarms or bool(self.derived) or any(rule.enabled for rule in self.anomalies)

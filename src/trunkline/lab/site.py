@@ -89,6 +89,7 @@ def _lines(plan: SitePlan) -> Iterator[str]:
     if plan.kafka_ports:
         yield f"  kafka_brokers: {len(plan.kafka_ports)}        # real brokers, run beside the devices"
     yield ""
+    yield from _ALARMS
     yield "gateways:"
     yield "  # A gateway is a process close to its devices. It journals every reading before anything else happens to it."
     yield "  - id: gw-plant"
@@ -118,6 +119,33 @@ def _kafka(plan: SitePlan) -> Iterator[str]:
         yield "    password: ${secret:kafka-site}"
         yield f"    ca: {plan.data_dir}/kafka/ca/ca.pem"
     yield ""
+
+
+_ALARMS = (
+    "# Alarms after ISA-18.2: what the devices report themselves has a life here, and these definitions add what they do not report.",
+    "# See them with: trunkline alarms list site.yaml      All kinds: docs/how-to/alarms.md",
+    "alarms:",
+    "  definitions:",
+    "    - id: vibration-trip",
+    '      tags: ["**.VIBRATION"]',
+    "      kind: high-high",
+    "      limit: 8.5",
+    "      deadband: 0.5",
+    "      on_delay: 1             # seconds that it must last",
+    "      consequence: bearing damage within hours",
+    "      response: reduce the speed, and have the bearing looked at",
+    "    - id: temperature-jump",
+    '      tags: ["**.TEMPERATURE"]',
+    "      kind: rate",
+    "      limit: 60               # °C a second",
+    "      direction: up",
+    "      ack: not                # nobody has to acknowledge it",
+    "    - id: no-flow-signal",
+    '      tags: ["**.FLOW_RATE"]',
+    "      kind: stale",
+    "      silence: 30             # seconds without a reading; try: trunkline lab fault unplug modbus",
+    "",
+)
 
 
 def _silence(lab: LabConfig) -> dict[str, object]:

@@ -1,13 +1,14 @@
-"""Readings for a trial: out of a table in a file, without any site."""
+"""Readings as batches of the log: out of a table in a file, or run by run as history has them."""
 
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from trunkline.log.codec.columns import Columns
+from trunkline.log.codec.columns import BOOL, F64, I64, U16, Columns
 from trunkline.log.codec.head import BlockHead
 from trunkline.model import quality as q
 from trunkline.model import times
@@ -119,3 +120,50 @@ def batches(rows: Sequence[Row], size: int) -> Iterator[Columns]:
     kinds = {tag: kind_of(found) for tag, found in values.items()}
     for begin in range(0, len(rows), size):
         yield columns_of(rows[begin : begin + size], kinds)
+
+
+class Run(Protocol):
+    """Readings of one tag in order of time, as the historian gives them (`trunkline.historian.readings.Raw`)."""
+
+    tag: str
+    kind: Kind
+    time: I64
+    quality: U16
+    number: F64
+    integer: I64
+    text: list[str | None]
+    absent: BOOL
+
+
+def columns_of_runs(runs: Sequence[Run]) -> Columns:
+    """Return runs of several tags as one batch, in order of time."""
+    tags = list(dict.fromkeys(run.tag for run in runs))
+    place = {tag: number for number, tag in enumerate(tags)}
+    sizes = [len(run.time) for run in runs]
+    total, starts = sum(sizes), np.cumsum([0, *sizes])
+    time = np.concatenate([run.time for run in runs])
+    texts = {
+        int(start) + at: word for run, start in zip(runs, starts, strict=False) for at, word in enumerate(run.text) if word is not None
+    }
+    columns = Columns(
+        heads=[BlockHead("trial", 0, total, ())],
+        block=np.zeros(total, np.int32),
+        tags=tags,
+        kinds=np.array([next(run.kind for run in runs if run.tag == tag) for tag in tags], np.int32),
+        sources=[""],
+        tag=np.repeat(np.array([place[run.tag] for run in runs], np.int32), sizes),
+        source=np.zeros(total, np.int32),
+        seq=np.arange(total, dtype=np.int64),
+        time=time,
+        gateway_time=time,
+        quality=np.concatenate([run.quality for run in runs]),
+        number=np.concatenate([_filled(run.number, len(run.time)) for run in runs]),
+        integer=np.concatenate([_filled(run.integer, len(run.time)) for run in runs]),
+        text=texts,
+        absent=np.concatenate([run.absent for run in runs]),
+    )
+    return columns.take(np.argsort(time, kind="stable"))
+
+
+def _filled(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    return values if len(values) == size else np.zeros(size, values.dtype)

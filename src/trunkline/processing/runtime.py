@@ -3,7 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Final, Protocol
 
 import structlog
 
@@ -160,3 +161,21 @@ class _Turns:
 
 def _written(step: Step) -> Sequence[str]:
     return (*step.outputs, step.state) if isinstance(step, Remembering) else step.outputs
+
+
+class Runnable(Protocol):
+    """What runs until it is stopped."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until `stop` is set."""
+        ...
+
+
+def run_together(runners: Sequence[Runnable], stop: threading.Event) -> None:
+    """Run several, a thread each, until stopped. Raises what ended one of them; the others are stopped then."""
+    with ThreadPoolExecutor(len(runners), thread_name_prefix="step") as hands:
+        running = [hands.submit(runner.run, stop) for runner in runners]
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        stop.set()
+        for one in ended:
+            one.result()

@@ -1,6 +1,6 @@
 """Definitions over history: what they would have said, before anything is deployed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -11,6 +11,7 @@ from trunkline.log.codec.columns import Columns
 from trunkline.model import quality as q
 from trunkline.model import times
 from trunkline.model.reading import Value
+from trunkline.model.tags import TagPattern
 from trunkline.processing.rules.ruleset import RuleSet, reasons
 from trunkline.processing.validate.memory import TagMemory
 from trunkline.processing.validate.rules import Verdicts, judge
@@ -83,10 +84,19 @@ class RulesTrial:
 SECTIONS: Final[dict[str, Callable[[Definitions, Mapping[str, TagConfig], ValidationConfig], Trial]]] = {"rules": RulesTrial}
 
 
+def tags_of(definitions: Definitions, tags: Mapping[str, TagConfig], patterns: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Return the tags that are judged, of those that fit a pattern (all without any), and those that have to be read for it."""
+    chosen = [TagPattern(text) for text in patterns]
+    mine = {path: tag for path, tag in tags.items() if not chosen or any(one.matches(path) for one in chosen)}
+    rules = RuleSet(definitions.rules, mine)
+    judged = {path for path in mine if rules.judges(path)}
+    return judged, judged | (rules.looked_at() & tags.keys())
+
+
 def run(
     definitions: Definitions, tags: Mapping[str, TagConfig], config: ValidationConfig, history: Iterable[Columns], until: int
 ) -> Iterator[Finding]:
-    """Yield what the definitions say of history, in order of time.
+    """Yield what the definitions say of history, in order of time; of readings that come with other tags than `tags` nothing.
 
     Args:
         definitions: the file that is tried.

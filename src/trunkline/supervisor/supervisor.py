@@ -26,7 +26,7 @@ _STOP_SECONDS: Final = 20.0
 #: Seconds that a role lets others go first. The page is of no use before there is data, and takes as long to load as the way of the data.
 _DELAYS: Final = {"api": 2.0}
 #: Roles that have nothing to do before brokers that start beside them are ready. Gateways have: they read and journal.
-_NEED_THE_LOG: Final = frozenset({"historian", "worker", "api"})
+_NEED_THE_LOG: Final = frozenset({"historian", "worker", "evaluate", "notify", "api"})
 
 
 def brokers_ready(data_dir: Path) -> Path:
@@ -61,6 +61,10 @@ def _central_commands(site: Site, run: list[str]) -> dict[str, list[str]]:
             member = f"{role}-{number}"
             # the first is called as if it were alone, so that its name holds when others come and go
             commands[f"{role}:{member}" if number else role] = [*run, role, file, "--member", member]
+    if site.config.evaluates:
+        commands["evaluate"] = [*run, "evaluate", file]
+    if site.config.notifications.channels:
+        commands["notify"] = [*run, "notify", file]
     commands["api"] = [*run, "api", file]
     return commands
 

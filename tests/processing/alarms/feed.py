@@ -1,6 +1,7 @@
 """Readings as blocks, written and read by the real codec, and books over them."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import yaml
 
@@ -50,6 +51,7 @@ def flow(*values: tuple[float, float | None], quality: int = 0) -> Columns:
     return columns((FLOW, value, second, quality) for second, value in values)
 
 
+@cache
 def settings(text: str) -> AlarmsConfig:
     return AlarmsConfig.model_validate(yaml.safe_load(text))
 

@@ -1,6 +1,56 @@
 // Written by 'npm run types' from docs/reference/openapi.json; do not edit.
 export interface components {
     schemas: {
+        AlarmAction: {
+            /** @enum {string} */
+            action: "acknowledge" | "reset" | "shelve" | "unshelve" | "suppress" | "unsuppress" | "out-of-service" | "return-to-service" | "comment";
+            /** @default  */
+            alarm_id: string;
+            key: string;
+            /** @default  */
+            reason: string;
+            /** @default 0 */
+            seconds: number;
+            /**
+             * @default
+             * @enum {string}
+             */
+            state: "" | "NORMAL" | "UNACKNOWLEDGED" | "ACKNOWLEDGED" | "RETURNED_UNACKNOWLEDGED" | "LATCHED_UNACKNOWLEDGED" | "LATCHED_ACKNOWLEDGED" | "SHELVED" | "SUPPRESSED_BY_DESIGN" | "OUT_OF_SERVICE";
+        };
+        AlarmAnswer: {
+            /** @enum {string} */
+            outcome: "done" | "refused" | "unknown";
+            text: string;
+        };
+        AlarmInfo: {
+            acked_at_us: number | null;
+            acked_by: string | null;
+            alarm_id: string;
+            asset: string;
+            cleared_at_us: number | null;
+            condition: boolean;
+            count: number;
+            /** @enum {string} */
+            gateway_state: "ACTIVE" | "ACKNOWLEDGED" | "CLEARED" | "SUPPRESSED";
+            key: string;
+            raised_at_us: number | null;
+            rule: string;
+            /** @enum {string} */
+            severity: "CRITICAL" | "HIGH" | "MEDIUM" | "LOW" | "INFO";
+            shelved_until_us: number | null;
+            source: string;
+            state: string;
+            suppressed_until_us: number | null;
+            tag: string;
+            threshold: number | null;
+            type: string;
+            unit: string;
+            value: number | boolean | string | null;
+        };
+        AlarmList: {
+            alarms: components["schemas"]["AlarmInfo"][];
+            at_us: number;
+        };
         At: {
             from_t: number | null;
             /** @constant */

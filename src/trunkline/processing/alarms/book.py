@@ -25,6 +25,7 @@ from trunkline.processing.alarms.devices import DeviceAlarms
 from trunkline.processing.alarms.life import Cause, Life, Subject, advance
 from trunkline.processing.alarms.plan import Plan
 from trunkline.processing.alarms.samples import Samples
+from trunkline.processing.alarms.standing import Standing, standing
 from trunkline.processing.alarms.watch import UNKNOWN, Watch
 
 #: Entry with the last reading of every tag; it is a function of the input, and so among all entries but never among the changed ones.
@@ -107,9 +108,11 @@ class AlarmBook:
         before[first] = self._newest[ordered.place[first]]
         behind = ordered.time < before
         if behind.any():
-            for place in np.unique(ordered.place[behind]).tolist():
-                own = np.flatnonzero(ordered.place == place)
-                peaks = np.maximum.accumulate(np.append(self._newest[place], ordered.time[own]))
+            # the newest before each reading, tag by tag: only where the order is broken
+            bounds = np.append(np.flatnonzero(first), len(ordered))
+            for which in np.unique(np.searchsorted(bounds, np.flatnonzero(behind), side="right")).tolist():
+                own = slice(bounds[which - 1], bounds[which])
+                peaks = np.maximum.accumulate(np.append(before[own.start], ordered.time[own]))
                 behind[own] = ordered.time[own] < peaks[:-1]
             late[np.flatnonzero(~late)[behind]] = True
             ordered = ordered.take(~behind)
@@ -210,6 +213,11 @@ class AlarmBook:
             self._changed.add(_LIVE + action.key)
             return Outcome([actions.comment(subject, life, action, now)])
         return Outcome(self._advance(place, actions.cause(action, now), now))
+
+    def standing(self) -> list[Standing]:
+        """Return how every alarm stands that is not at rest, in no order."""
+        silenced = (place for place in self._lives if self._plan.items[place].subject is not None)
+        return [*(standing(self._subject(place), self._lives[place]) for place in silenced), *self._devices.standing()]
 
     # --- what outlives a restart -------------------------------------------------------------------------------------------------------
 

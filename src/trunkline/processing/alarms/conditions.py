@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from trunkline.model.expressions import Expression
 from trunkline.model.reading import Value
 
 #: No moment is later: nothing is due.
@@ -156,6 +157,18 @@ class Fault:
     def wanted(self, sample: Sample, *, on: bool) -> bool | None:  # noqa: ARG002 - of the protocol
         """See `Judge`."""
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """An expression over tags is true."""
+
+    expression: Expression
+
+    def wanted(self, sample: Sample, *, on: bool) -> bool | None:  # noqa: ARG002 - of the protocol
+        """See `Judge`."""
+        found = self.expression.value(sample.values)
+        return None if found is None else bool(found)
 
 
 class Change(NamedTuple):

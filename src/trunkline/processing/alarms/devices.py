@@ -9,6 +9,7 @@ from trunkline.model.alarms import Action, ActionKind, Trigger
 from trunkline.model.events import Alarm, AlarmSeverity, Event
 from trunkline.processing.alarms import actions
 from trunkline.processing.alarms.life import Cause, Life, Subject, advance
+from trunkline.processing.alarms.standing import Standing, standing
 
 _PREFIX = "device/"
 
@@ -120,6 +121,10 @@ class DeviceAlarms:
             self._note(known)
             return [actions.comment(subject, known.life, action, now)], ""
         return self._advance(known, known.life, actions.cause(action, now), now), ""
+
+    def standing(self) -> list[Standing]:
+        """Return how every alarm stands that is not at rest."""
+        return [standing(self._subject(known, live=True), known.life) for known in self._alarms.values() if not known.life.at_rest]
 
     def changed(self) -> dict[str, bytes | None]:
         """Return the entries changed since the last call."""

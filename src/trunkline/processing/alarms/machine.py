@@ -72,7 +72,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row((_F,), Trigger.RESET, Guard.ALWAYS, _A, "the latch is released: the alarm is over"),
     Row((*_HEARD, _G), Trigger.SHELVE, Guard.ALWAYS, _G, "silenced by an operator for a time; again: with a new end"),
     Row((*_HEARD, _G, _H), Trigger.SUPPRESS, Guard.ALWAYS, _H, "silenced by the plant's state, or by hand for a time"),
-    Row((*_HEARD, _G, _H, _I), Trigger.OUT_OF_SERVICE, Guard.ALWAYS, _I, "silenced for maintenance, until returned by hand"),
+    Row((*_HEARD, _G, _H), Trigger.OUT_OF_SERVICE, Guard.ALWAYS, _I, "silenced for maintenance, until returned by hand"),
     Row((_H,), Trigger.SHELVE, Guard.ALWAYS, _H, "the shelf holds beneath"),
     Row((_I,), Trigger.SHELVE, Guard.ALWAYS, _I, "the shelf holds beneath"),
     Row((_I,), Trigger.SUPPRESS, Guard.ALWAYS, _I, "the suppression holds beneath"),

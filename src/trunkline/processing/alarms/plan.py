@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from trunkline.config.alarms import AlarmDefinition, AlarmsConfig, Scalar
-from trunkline.config.tagpattern import TagPattern
 from trunkline.config.tags import TagConfig
 from trunkline.model import times
-from trunkline.model.tags import TagPath
-from trunkline.processing.alarms.conditions import Bounds, Condition, Deviation, Equals, Fault, Judge, Limit, Rate, Silence
+from trunkline.model.expressions import Expression
+from trunkline.model.tags import TagPath, TagPattern
+from trunkline.processing.alarms.conditions import Bounds, Condition, Deviation, Equals, Fault, Judge, Limit, Rate, Silence, Truth
 from trunkline.processing.alarms.life import Subject
 
 #: How far a reading's value can be relied on: quality GOOD; UNCERTAIN; none, or an old one repeated; BAD for a fault of its own.
@@ -68,6 +68,8 @@ def _judge(definition: AlarmDefinition, tag: str) -> Judge:
             judge = Silence(_us(definition.silence or 0.0))
         case "fault":
             judge = Fault()
+        case "expression":
+            judge = Truth(Expression(definition.expression or "", TagPath.parse(tag).asset))
     return judge
 
 
@@ -110,11 +112,12 @@ class Plan:
             alarm_class=definition.alarm_class or "",
             max_shelve=_us(definition.max_shelve),
         )
-        others = (definition.setpoint_tag,) if definition.setpoint_tag else ()
+        judge = _judge(definition, tag)
+        others = judge.expression.tags if isinstance(judge, Truth) else (definition.setpoint_tag,) if definition.setpoint_tag else ()
         item = Item(
             key=subject.key,
-            judge=_judge(definition, tag),
-            tags=(tag, *others),
+            judge=judge,
+            tags=(tag, *(other for other in others if other != tag)),
             on_delay=_us(definition.on_delay),
             off_delay=_us(definition.off_delay),
             worst=_LEVELS[definition.quality],

@@ -21,6 +21,7 @@ from trunkline.processing.alarms.conditions import (
     Rate,
     Sample,
     Silence,
+    Truth,
     number,
 )
 from trunkline.processing.alarms.plan import FAULTY, MISSING, Item, Plan
@@ -76,7 +77,7 @@ class Watch:
                 self._own[where].append(place)
                 self._worst[where] = max(self._worst[where], item.worst)
                 self._asks_bad[where] |= item.clear_on_bad or isinstance(item.judge, Fault)
-                self._each[where] |= isinstance(item.judge, Equals)
+                self._each[where] |= isinstance(item.judge, Equals | Truth)
         self._has_rate = any(isinstance(item.judge, Rate) for item in items)
         self._has_silence = any(isinstance(item.judge, Silence) for item in items)
 
@@ -189,9 +190,15 @@ class Watch:
         self._remember(samples.take(samples.level <= self._worst[samples.place]))
 
     def _go_through(self, samples: Samples, positions: I64) -> list[Change]:
-        """Go through the readings of tags where something could change, tag by tag, those of linked tags in order of time."""
+        """Go through the readings of tags where something could change: tag by tag, those of linked tags in order of time.
+
+        History of linked tags is taken in the order of the log: it may hold several stretches.
+        """
         group = self._group[samples.place[positions]]
-        order = positions[np.lexsort((samples.time[positions], group))] if self._is_linked(group) else positions
+        order = positions
+        if self._is_linked(group):
+            arrival, time = samples.origin[positions], samples.time[positions]
+            order = positions[np.lexsort((arrival, group) if self._history else (arrival, time, group))]
         known: dict[str, Value] = {}
         last: dict[int, int] = {}
         changes: list[Change] = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,9 @@ import numpy.typing as npt
 from trunkline.config.rules import AnyRule
 from trunkline.log.codec.columns import BOOL, F64, I64, U16
 from trunkline.model import quality as q
+
+if TYPE_CHECKING:
+    from trunkline.processing.rules.others import Others
 
 #: Time of the newest reading before the first: earlier than any, and far from the end of int64.
 NEVER: Final = -(2**62)
@@ -28,6 +31,8 @@ class Batch:
         before_time: newest time of the tag before the reading, µs; `NEVER` before the first.
         before_value: the value then; NaN where there was none.
         now: present time, µs UTC; None for history, whose readings came when they say.
+        paths: of the tags, by slot.
+        others: what other tags say.
     """
 
     position: I64
@@ -39,6 +44,8 @@ class Batch:
     before_time: I64
     before_value: F64
     now: int | None
+    paths: list[str]
+    others: "Others"
 
     def __len__(self) -> int:
         return len(self.position)
@@ -55,6 +62,8 @@ class Batch:
             self.before_time[rows],
             self.before_value[rows],
             self.now,
+            self.paths,
+            self.others,
         )
 
     def measured(self) -> "Batch":

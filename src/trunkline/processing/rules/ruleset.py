@@ -15,6 +15,7 @@ from trunkline.model.quality import Quality
 from trunkline.model.tags import TagPattern
 from trunkline.processing.rules.batch import NEVER, Batch, Evaluator, Hit, grown
 from trunkline.processing.rules.frozen import Frozen
+from trunkline.processing.rules.others import Contradiction, Others, Status
 from trunkline.processing.rules.plain import ClockSkew, Duplicate, Range, Rate
 from trunkline.processing.rules.silence import Silence, Timer
 from trunkline.processing.rules.spike import Spike
@@ -27,6 +28,8 @@ KINDS: Final[dict[str, tuple[Callable[[Any], Evaluator], Quality, Quality]]] = {
     "clock_skew": (ClockSkew, Quality.UNCERTAIN_CLOCK_SKEW, Quality.BAD_TIME),
     "frozen": (Frozen, Quality.UNCERTAIN_FROZEN, Quality.BAD_FROZEN),
     "spike": (Spike, Quality.UNCERTAIN_SPIKE, Quality.BAD_SPIKE),
+    "status": (Status, Quality.UNCERTAIN_SENSOR, Quality.BAD_SENSOR_FAULT),
+    "expression": (Contradiction, Quality.UNCERTAIN_IMPLAUSIBLE, Quality.BAD_IMPLAUSIBLE),
     "gap": (Timer, Quality.UNCERTAIN_GAP, Quality.UNCERTAIN_GAP),
 }
 
@@ -39,11 +42,14 @@ OWN_MARKS: Final = np.array(
     np.uint16,
 )
 
+#: Entry of what other tags said; no tag has lower case.
+_OTHERS: Final = "others"
+
 
 class RuleSet:
     """The rules, and what they remember of each tag that has one.
 
-    The memory is a function of the readings seen, however they were cut into batches.
+    The memory is a function of the readings seen, however they were cut into batches; readings that are shown again change nothing.
 
     Args:
         rules: as the site file has them.
@@ -58,7 +64,8 @@ class RuleSet:
         self._of_rule: list[BOOL] = [np.empty(0, np.bool_) for _ in rules]
         self._last_time: I64 = np.empty(0, np.int64)
         self._last_value: F64 = np.empty(0)
-        self._touched: set[int] = set()
+        self._kept: dict[str, bytes] = {}
+        self._others = Others(self.looked_at())
 
     def judge(self, columns: Columns, value: F64, quality: U16, use: BOOL, now: int | None) -> list[Hit]:
         """Return which readings break which rules, in the order of the rules, and remember the readings.
@@ -72,6 +79,7 @@ class RuleSet:
         """
         if not self._rules:
             return []
+        self._others.see(columns, use)
         slots = np.fromiter(map(self._slot, columns.tags), np.int64, len(columns.tags))
         if not len(slots) or slots.max() < 0:
             return []
@@ -86,6 +94,18 @@ class RuleSet:
             if rows.any() and (hit := evaluator.judge(batch if rows.all() else batch.take(np.flatnonzero(rows)))):
                 hits.append(hit)
         return hits
+
+    def judges(self, tag: str) -> bool:
+        """Return whether a rule judges a tag."""
+        return self._slot(tag) >= 0
+
+    def looked_at(self) -> set[str]:
+        """Return the other tags that rules look at."""
+        found: set[str] = set()
+        for rule, patterns, evaluator in self._rules:
+            if isinstance(evaluator, Status | Contradiction):
+                found.update(*(evaluator.others(tag) for tag, config in self._tags.items() if _judges(rule, patterns, config)))
+        return found
 
     def _slot(self, tag: str) -> int:
         """Return the number of a tag with rules, -1 for one without."""
@@ -108,12 +128,16 @@ class RuleSet:
                 evaluator.grow(room)
         for of, judges in zip(self._of_rule, mine, strict=True):
             of[slot] = judges
+        if (entry := self._kept.pop(tag, None)) is not None:
+            self._load(slot, entry)
         return slot
 
     def _batch(self, columns: Columns, position: I64, slots: I64, value: F64, quality: U16, now: int | None) -> Batch:
         """Return the readings tag by tag, each with the newest one before it, and remember the newest of each tag."""
         slot, time, number = slots[position], columns.time[position], value[position]
-        batch = Batch(position, slot, time, columns.gateway_time[position], number, quality[position], time, number, now)
+        batch = Batch(
+            position, slot, time, columns.gateway_time[position], number, quality[position], time, number, now, self._paths, self._others
+        )
         starts = np.flatnonzero(batch.first)
         before_time, before_value = np.empty_like(time), np.empty_like(number)
         before_time[1:], before_value[1:] = time[:-1], number[:-1]
@@ -127,14 +151,12 @@ class RuleSet:
         newest = time[last] >= before_time[last]
         self._last_time[slot[last]] = np.where(newest, time[last], before_time[last])
         self._last_value[slot[last]] = np.where(newest, number[last], before_value[last])
-        self._touched.update(slot[last].tolist())
         batch.before_time, batch.before_value = before_time, before_value
         return batch
 
     def tick(self, now: int) -> list[tuple[str, Silence]]:
         """Return the tags that have become silent for too long, with their silences."""
         found = [silence for _, _, evaluator in self._rules if isinstance(evaluator, Timer) for silence in evaluator.tick(now)]
-        self._touched.update(silence.slot for silence in found)
         return [(self._paths[silence.slot], silence) for silence in found]
 
     def timed(self, tag: str) -> bool:
@@ -145,25 +167,28 @@ class RuleSet:
     # --- state
 
     def changed(self) -> dict[str, bytes | None]:
-        """Return what is remembered of the tags that had readings since the last call."""
-        touched, self._touched = self._touched, set()
-        return {self._paths[slot]: self._dump(slot) for slot in touched}
+        """Return what is remembered of the tags whose silence was told, or ended, since the last call: what input alone does not tell."""
+        slots = {slot for _, _, evaluator in self._rules if isinstance(evaluator, Timer) for slot in evaluator.changed()}
+        return {self._paths[slot]: self._dump(slot) for slot in slots}
 
     def entries(self) -> dict[str, bytes]:
-        """Return everything remembered, by tag."""
-        return {tag: self._dump(slot) for tag, slot in self._slots.items() if slot >= 0}
+        """Return everything remembered, by tag, of the tags seen."""
+        entries = {tag: self._dump(slot) for tag, slot in self._slots.items() if slot >= 0}
+        others = self._others.dump()
+        return entries if others is None else {**entries, _OTHERS: others}
 
     def restore(self, entries: Mapping[str, bytes]) -> None:
-        """Take what `entries` returned; of rules and tags that are gone nothing is taken."""
-        for tag, entry in entries.items():
-            slot = self._slot(tag)
-            if slot < 0:
-                continue
-            last_time, last_value, states = msgspec.msgpack.decode(entry)
-            self._last_time[slot], self._last_value[slot] = last_time, last_value
-            for (rule, _, evaluator), mine in zip(self._rules, self._of_rule, strict=True):
-                if mine[slot] and (state := states.get(rule.id)) is not None and state[0] == rule.kind:
-                    evaluator.load(slot, state[1])
+        """Take what `entries` returned; each is used when its tag is seen, for tags of other members' partitions never are."""
+        self._kept.update(entries)
+        if (entry := self._kept.pop(_OTHERS, None)) is not None:
+            self._others.load(entry)
+
+    def _load(self, slot: int, entry: bytes) -> None:
+        last_time, last_value, states = msgspec.msgpack.decode(entry)
+        self._last_time[slot], self._last_value[slot] = last_time, last_value
+        for (rule, _, evaluator), mine in zip(self._rules, self._of_rule, strict=True):
+            if mine[slot] and (state := states.get(rule.id)) is not None and state[0] == rule.kind:
+                evaluator.load(slot, state[1])
 
     def _dump(self, slot: int) -> bytes:
         states = {}

@@ -88,6 +88,7 @@ class Timer:
         self._heard: I64 = np.empty(0, np.int64)
         self._told = np.empty(0, np.bool_)
         self._arrived: I64 = np.empty(0, np.int64)
+        self._changed: set[int] = set()
 
     def grow(self, slots: int) -> None:
         """Make room for so many tags."""
@@ -107,6 +108,7 @@ class Timer:
         lasts = heard.time - before
         told = first & self._told[slot]
         rows = np.flatnonzero((before != NEVER) & ((lasts > self._allowed) | told))
+        self._changed.update(slot[told].tolist())
         last = np.append(first[1:], True)
         self._heard[slot[last]] = heard.time[last]
         self._told[slot[last]] = False
@@ -124,7 +126,13 @@ class Timer:
         self._arrived[(self._arrived == 0) & (self._heard != NEVER)] = now
         overdue = np.flatnonzero((self._heard != NEVER) & ~self._told & (now - self._arrived > self._allowed)).tolist()
         self._told[overdue] = True
+        self._changed.update(overdue)
         return [Silence(self._rule, slot, int(self._heard[slot]), now - int(self._arrived[slot]), None) for slot in overdue]
+
+    def changed(self) -> set[int]:
+        """Return the tags whose silence was told, or ended after it was told, since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
 
     def dump(self, slot: int) -> list[float | int | bytes]:
         """Return what is remembered of a tag."""

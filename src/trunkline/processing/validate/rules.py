@@ -17,6 +17,7 @@ from trunkline.model import times
 from trunkline.model.quality import Quality
 from trunkline.model.reading import Kind
 from trunkline.processing.rules.batch import Hit
+from trunkline.processing.rules.overrides import Overrides
 from trunkline.processing.rules.ruleset import KINDS, RuleSet, outcome, reasons
 from trunkline.processing.validate.memory import TagMemory
 
@@ -42,6 +43,7 @@ class Verdicts:
         rejected: True where a reading is refused; `reasons` has the words by position.
         repeat: True where a reading was seen before and is dropped.
         quality: the qualities after the rules.
+        held: True where a person has said what the quality is; None when nobody has of any reading.
         hits: readings that broke a rule of the site file, rule by rule.
         gaps: silences that ended in this batch.
     """
@@ -49,6 +51,7 @@ class Verdicts:
     rejected: BOOL
     repeat: BOOL
     quality: U16
+    held: BOOL | None = None
     reasons: dict[int, str] = field(default_factory=dict)
     hits: list[Hit] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
@@ -67,6 +70,7 @@ def judge(
     ids: IDS | None = None,
     rules: RuleSet | None = None,
     now: int | None = None,
+    said: Overrides | None = None,
 ) -> Verdicts:
     """Apply every rule and update the memory.
 
@@ -77,6 +81,7 @@ def judge(
         ids: event ids of readings that came with some.
         rules: rules of the site file.
         now: as for `RuleSet.judge`.
+        said: what people have said of qualities.
     """
     size = len(columns)
     verdicts = Verdicts(np.zeros(size, np.bool_), np.zeros(size, np.bool_), columns.quality.copy())
@@ -91,6 +96,9 @@ def judge(
     _time(columns, config, verdicts)
     _finite(columns, kinds, verdicts)
     _text(columns, config, verdicts)
+    overridden = None if said is None else said.qualities(columns)
+    if overridden is not None:
+        verdicts.held = overridden[0] & ~verdicts.rejected
     _range(memory, places, value, config, verdicts)
     if ids is not None:
         _identities(columns, memory, places, ids, verdicts)
@@ -98,6 +106,8 @@ def judge(
     if rules is not None:
         _rules(columns, value, rules, now, config, verdicts)
     _history(columns, memory, places, value, config, verdicts)
+    if overridden is not None and verdicts.held is not None:
+        verdicts.quality[verdicts.held] = overridden[1][verdicts.held]
     return verdicts
 
 
@@ -141,6 +151,8 @@ def _range(memory: TagMemory, places: I64, value: F64, config: ValidationConfig,
     judged = (verdicts.quality >> q.SEVERITY_SHIFT) < 2
     low, high = memory.low[places], memory.high[places]
     outside = judged & ((value < low) | (value > high)) & ~verdicts.rejected
+    if verdicts.held is not None:
+        outside &= ~verdicts.held
     if config.bad == "keep":
         verdicts.quality[outside] = Quality.BAD_OUT_OF_RANGE
         return
@@ -185,6 +197,8 @@ def _rules(columns: Columns, value: F64, rules: RuleSet, now: int | None, config
     for hit in verdicts.hits:
         where = np.zeros(len(columns), np.bool_)
         where[hit.positions] = True
+        if verdicts.held is not None:
+            where &= ~verdicts.held
         _, uncertain, bad = KINDS[hit.rule.kind]
         match outcome(hit.rule, config):
             case "uncertain":

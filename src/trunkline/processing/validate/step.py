@@ -3,8 +3,8 @@
 import io
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import fastavro
 import numpy as np
@@ -34,12 +34,16 @@ from trunkline.model.quality import Quality
 from trunkline.model.reading import Category
 from trunkline.processing.deadletter import DeadLetter, encode_dead_letter
 from trunkline.processing.port import Outputs
+from trunkline.processing.rules.counts import RuleCounts
+from trunkline.processing.rules.overrides import Overrides
 from trunkline.processing.rules.ruleset import OWN_MARKS, RuleSet
 from trunkline.processing.rules.silence import Ended
 from trunkline.processing.validate.memory import TagMemory
 from trunkline.processing.validate.rules import Gap, Verdicts, judge
 
 _SINGLE_FRAME: Final = frame(SINGLE_ID)
+_PARTS: Final = ("rule", "count", "override")
+Entry = TypeVar("Entry", bytes, bytes | None)
 
 
 class ValidateStep:
@@ -71,6 +75,8 @@ class ValidateStep:
         self._forms = forms or Forms()
         self._memory = TagMemory(tags)
         self._rules = RuleSet(rules, tags)
+        self._broken_rules = RuleCounts()
+        self._said = Overrides()
         self._config = config
         self._clock = clock
         self._schemas = schemas or RegistryClient()
@@ -90,17 +96,48 @@ class ValidateStep:
         """The clean topics: their last records hold what is remembered of each tag, and which ranges were judged."""
         return tuple(self._layout.categories("clean"))
 
+    @property
+    def state(self) -> str:
+        """The topic of what is remembered."""
+        return self._layout.state("validate")
+
     def recover(self, records: Sequence[StoredRecord]) -> None:
         """Rebuild the memory from own earlier output."""
         clean = self._layout.categories("clean")
         for record in records:
             self._judged_before(record, record.topic)
-        telemetry = [record for record in records if clean[record.topic] is Category.TELEMETRY]
+        self._remember([record for record in records if clean[record.topic] is Category.TELEMETRY])
+
+    def warm(self, records: Sequence[StoredRecord]) -> None:
+        """Take in input that was processed before: only the last readings and windows follow from it alone."""
+        for record in records:
+            self._judged_before(record, self._clean[record.topic])
+        self._remember([record for record in records if self._category[record.topic] is Category.TELEMETRY])
+
+    def _remember(self, telemetry: Sequence[StoredRecord]) -> None:
         blocks, _ = gather(telemetry, self._schemas, self._kinds)
         columns, broken = self._decode(blocks)
         ids = ids_of([record for record in blocks if record not in broken], columns)
         columns.quality[np.isin(columns.quality, OWN_MARKS)] = Quality.GOOD  # as they came, before the rules
         judge(columns, self._memory, self._config, ids, self._rules, now=0)
+
+    def changed(self) -> dict[str, bytes | None]:
+        """Return what decides later output and changed since the last call: silences told, counts, overrides."""
+        return _named(self._rules.changed(), self._broken_rules.changed(), self._said.changed())
+
+    def entries(self) -> dict[str, bytes]:
+        """Return everything remembered, windows of readings as well."""
+        return _named(self._rules.entries(), self._broken_rules.entries(), self._said.entries())
+
+    def restore(self, entries: Mapping[str, bytes]) -> None:
+        """Take what `entries` returned."""
+        parts: dict[str, dict[str, bytes]] = {part: {} for part in _PARTS}
+        for name, entry in entries.items():
+            part, _, rest = name.partition(":")
+            parts[part][rest] = entry
+        self._rules.restore(parts["rule"])
+        self._broken_rules.restore(parts["count"], self._clock())
+        self._said.restore(parts["override"])
 
     def _judged_before(self, record: StoredRecord, clean: str) -> bool:
         """Return whether a record's range was seen, and remember it: a forwarder that crashed sends its last records again."""
@@ -138,11 +175,15 @@ class ValidateStep:
                 self._event(record, category, out)
         return out
 
-    def tick(self, now: int) -> Outputs:
-        """Return what time alone brings: silences that have become too long. Called at least once a second."""
+    def tick(self) -> Outputs:
+        """Return what time alone brings: silences that have become too long, and once an hour how often rules were broken."""
         out: Outputs = {}
+        now = self._clock()
         for tag, silence in self._rules.tick(now):
             self._tell(silence.event(tag, now), out)
+        for event in self._broken_rules.due(now):
+            self._tell(event, out)
+        self._said.forget(now)
         return out
 
     def _emit(self, out: Outputs, topic: str, record: Record) -> None:
@@ -173,7 +214,10 @@ class ValidateStep:
         self._judged(columns, good, out)
 
     def _judged(self, columns: Columns, good: list[StoredRecord], out: Outputs) -> None:
-        verdicts = judge(columns, self._memory, self._config, ids_of(good, columns), self._rules, self._clock())
+        verdicts = judge(columns, self._memory, self._config, ids_of(good, columns), self._rules, self._clock(), self._said)
+        self._broken_rules.add(columns, verdicts.hits)
+        if verdicts.held is not None:
+            self._broken_rules.count(columns, np.flatnonzero(verdicts.held), "override", "override")
         self.counts.update(
             accepted=int(np.count_nonzero(~verdicts.rejected & ~verdicts.repeat)),
             rejected=int(np.count_nonzero(verdicts.rejected)),
@@ -283,6 +327,7 @@ class ValidateStep:
         problem = _event_problem(event, category)
         if problem is None:
             self.counts["accepted_events"] += 1
+            self._said.take(event)
             value = record.value if is_ours(record.value) else encode_event(event)
             value = self._forms.event(value)
             self._emit(out, self._clean[record.topic], Record(value, record.key, record.headers, record.timestamp, record.partition))
@@ -317,6 +362,11 @@ class ValidateStep:
             else:
                 block = Record(b"", record.key, ((HEADER, encode_head(empty)),), partition=record.partition)
             self._emit(out, self._clean[record.topic], block)
+
+
+def _named(*parts: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return entries of all parts, each under the name of its part."""
+    return {f"{part}:{name}": entry for part, entries in zip(_PARTS, parts, strict=True) for name, entry in entries.items()}
 
 
 def _in_place(record: StoredRecord, changed: Record | None) -> StoredRecord:

@@ -1,0 +1,1 @@
+"""Decides who is told of an alarm, when and by which channel: a pure step from transitions to notification requests."""

@@ -1,0 +1,1 @@
+"""Where records leave the platform: one folder a target."""

@@ -1,0 +1,3 @@
+from tests.historian.conftest import conninfo, server
+
+__all__ = ["conninfo", "server"]
