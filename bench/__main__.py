@@ -43,6 +43,7 @@ SCRIPTS: Final = (
     Script("historian", ("historian.size", "historian.compact"), ("--only", "size")),
     Script("historian", ("historian.chart",), ("--only", "chart")),
     Script("historian_memory", ("historian.memory",)),
+    Script("rollups", ("historian.rollup",)),
     Script("path_journal", ("path.journal",)),
     Script("validate", ("validate.step", "validate.changes")),
     Script("alarms", ("alarms.evaluate",)),

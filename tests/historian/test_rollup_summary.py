@@ -81,12 +81,13 @@ def by_hand(series: list[Given], begin: int, end: int, rollover: float | None) -
         found[name] = float(np.percentile(numbers, share * 100)) if numbers else None
     found["total"] = None
     if rollover is not None:
-        found["total"] = 0.0
+        total = 0.0
         chain = [one for one in ordered if one.usable]
         for before, after in pairwise(chain):
             if begin <= after.time < end:
                 step = after.value - before.value
-                found["total"] += step if step >= 0 else (after.value if rollover == math.inf else step + rollover)
+                total += step if step >= 0 else (after.value if rollover == math.inf else step + rollover)
+        found["total"] = total
     return found
 
 

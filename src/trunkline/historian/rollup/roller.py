@@ -31,6 +31,8 @@ from trunkline.model.errors import RetryLater
 _READINGS_AT_ONCE: Final = 300_000
 _CELLS_AT_ONCE: Final = 60_000
 _MOST_SERIES: Final = 2_000
+#: Readings a series and minute, until the first are seen.
+_GUESS: Final = 600.0
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ class Roller:
         self._shelf = table.Shelf(frozenset() if outlet is None else frozenset(outlet.topics))
         self._publisher = None if outlet is None else Publisher(outlet, zone)
         self._connection: Connection | None = None
-        self._per_cell = 60.0
+        self._per_minute = _GUESS
         self._dropped: dict[Tier, int] = {}
         self._known = 0
         self._raw_dropped = NEVER
@@ -144,7 +146,7 @@ class Roller:
 
     def _learn(self, connection: Connection) -> None:
         """Learn of series that are new to this roller; what was summarised otherwise than the site file says now is made anew."""
-        new = dict(connection.execute(statements.SERIES, (self._known,)).fetchall())
+        new: dict[int, str] = dict(connection.execute(statements.SERIES, (self._known,)).fetchall())
         if not new:
             return
         self._settings.add(new)
@@ -216,9 +218,11 @@ class Roller:
                     return
 
     def _series_at_once(self, window: _Window) -> int:
-        cells = 1 if window.tier is not Tier.MINUTE else (window.high - window.low) // times.MINUTE
-        fewest = min(_MOST_SERIES, _CELLS_AT_ONCE // 60 // cells, int(_READINGS_AT_ONCE / self._per_cell / cells))
-        return max(1, fewest)
+        minutes = (window.high - window.low) // times.MINUTE
+        by_readings = int(_READINGS_AT_ONCE / self._per_minute / minutes)
+        if window.tier is Tier.MINUTE:
+            return max(1, min(_MOST_SERIES, by_readings, _CELLS_AT_ONCE // 60 // minutes))
+        return _MOST_SERIES if window.tier is Tier.DAY else max(1, min(_MOST_SERIES, by_readings))
 
     def _unmark(self, connection: Connection, window: _Window) -> None:
         """Delete the marks; what they ask for beyond the window is marked again."""
@@ -234,9 +238,7 @@ class Roller:
             return
         points = table.readings(connection, series, window.low, window.high)
         done.readings += len(points)
-        cells = len(series) * ((window.high - window.low) // window.tier.width)
-        per_minute = len(points) / cells / (window.tier.width // times.MINUTE)
-        self._per_cell = max(1.0, per_minute * (60 if window.tier is Tier.HOUR else 1))
+        self._per_minute = max(0.1, len(points) / len(series) / ((window.high - window.low) // times.MINUTE))
         if window.low - window.tier.width >= self._dropped.get(window.tier, NEVER):
             self._make_buckets(connection, window, series, points, done)
         if window.tier is Tier.MINUTE:
