@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
+from trunkline.config.crosscheck_anomalies import anomalies, packages
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
@@ -37,6 +38,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from _form(examined.config, examined)
         yield from _brokers(examined.config, examined)
         yield from _members(examined.config, examined)
+        yield from anomalies(examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:
@@ -49,6 +51,7 @@ def around(examined: Examined, directory: Path) -> Iterator[Problem]:
     yield from _certificates(examined.config.log, examined, directory)
     yield from _data_dir(examined, data_dir)
     yield from _stamp(examined, examined.config, data_dir)
+    yield from packages(examined)
 
 
 def _twice(examined: Examined, location: Location, what: str, first: Location, mend: str) -> Problem:
