@@ -1,7 +1,7 @@
 """Checks of anomaly rules against the rest of the site file and this machine."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from trunkline.config.anomalies import AnomalyRule
 from trunkline.config.examining import Examined
@@ -26,7 +26,7 @@ def anomalies(examined: Examined) -> Iterator[Problem]:
             yield from _tags(rule, text, ("anomalies", position, "tags", number), kinds, examined)
 
 
-def _tags(rule: AnomalyRule, text: str, place: Location, kinds: dict[str, str], examined: Examined) -> Iterator[Problem]:
+def _tags(rule: AnomalyRule, text: str, place: Location, kinds: Mapping[str, str], examined: Examined) -> Iterator[Problem]:
     pattern = TagPattern(text)
     matched = [path for path in kinds if pattern.matches(path)]
     if not matched:

@@ -52,7 +52,7 @@ def test_a_combination_that_was_not_there_before_is_found_and_explained() -> Non
 def test_the_surprise_is_rivers_own_answer() -> None:
     """The trees are river's: same seed, same points, same answer, before and after a restart in the midst of a window."""
     options = HalfSpaceTrees(trees=5, height=5, window=40, seed=3)
-    theirs = River(n_trees=5, height=5, window_size=40, seed=3)
+    theirs: Any = River(n_trees=5, height=5, window_size=40, seed=3)
     theirs.learn_one({"a": 0.5, "b": 0.5})
     for tree in theirs.trees:
         for node in tree.iter_dfs():
@@ -84,10 +84,11 @@ def test_a_look_is_void_while_a_tag_is_silent_or_bad() -> None:
 
 def test_each_asset_has_trees_of_its_own() -> None:
     other = {path.replace("PUMP_1", "PUMP_2"): unit for path, unit in TAGS.items()}
-    rows = sorted(
-        [*pump(1300), *((path.replace("PUMP_1", "PUMP_2"), *rest) for path, *rest in pump(1300, range(1215, 1235)))], key=lambda row: row[1]
-    )
-    events = book(RULE, tags=TAGS | other).evaluate(columns([(row[0], row[1], row[2], row[3]) for row in rows]), START).events
+    blocked: list[Row] = [
+        (tag.replace("PUMP_1", "PUMP_2"), time, value, grade) for tag, time, value, grade in pump(1300, range(1215, 1235))
+    ]
+    rows = sorted([*pump(1300), *blocked], key=lambda row: row[1])
+    events = book(RULE, tags=TAGS | other).evaluate(columns(rows), START).events
     assert {event.asset for event in events} == {PUMP.replace("PUMP_1", "PUMP_2")}
 
 
