@@ -37,6 +37,7 @@ PATH_KAFKA: Final = tuple(
     for name in ("blocks", "blocks2", "single", "single2", "rows2", "isa95", "debezium", "tutorial", "poison", "memory")
 )
 SCALE_KAFKA: Final = tuple(f"scale.kafka.{form}{members}" for form in ("blocks", "single") for members in (1, 2, 5))
+ANOMALY: Final = ("robust_z", "ewma", "ewma_day", "cusum", "cusum_day", "seasonal", "half_space_trees")
 SCRIPTS: Final = (
     Script("journal", ("journal.append", "journal.read", "journal.sealed.append", "journal.sealed.read")),
     Script("historian", ("historian.write",), ("--only", "write")),
@@ -48,6 +49,8 @@ SCRIPTS: Final = (
     Script("validate", ("validate.step", "validate.changes")),
     Script("alarms", ("alarms.evaluate",)),
     Script("derive", ("derive.step", "derive.wide", "derive.backlog", "derive.columns")),
+    Script("anomaly", tuple(f"anomaly.speed.{name}" for name in ANOMALY), ("--only", "speed")),
+    Script("anomaly", tuple(f"anomaly.detect.{name}" for name in ANOMALY), ("--only", "detect")),
     Script("source_modbus", ("source.modbus",)),
     Script("source_opcua", ("source.opcua",)),
     Script("source_isolated", ("source.isolated.scan", "source.isolated.single")),

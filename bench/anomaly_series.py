@@ -1,9 +1,9 @@
 """Labelled series of a process plant from a seed: what anomaly detectors are judged by.
 
-The kinds of faults are those that public collections label (the Numenta Anomaly Benchmark, Yahoo's S5), on series as a
-plant's historian has them; none of their data is used. Every series is a level, plus noise of two parts (white noise of the sensor, and a first-order
-autoregressive part of the process with a time constant of five minutes), one reading a minute. The deviation of that noise is the unit
-in which faults are made. Daily series have a season of 24 hours as well, four to six deviations high, with a second harmonic.
+The kinds of faults are those that public collections label (the Numenta Anomaly Benchmark, Yahoo's S5), on series as a plant's historian
+has them; none of their data is used. Every series is a level, plus noise of two parts (white noise of the sensor, and a first-order
+autoregressive part of the process with a time constant of five minutes), one reading a minute. The deviation of that noise is the unit in
+which faults are made. Daily series have a season of 24 hours as well, four to six deviations high, with a second harmonic.
 
 | fault | what is done |
 | --- | --- |

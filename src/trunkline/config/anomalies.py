@@ -94,16 +94,18 @@ class HalfSpaceTrees(Model):
     Needs the optional package river: pip install 'trunkline[anomaly]'.
     """
 
-    every: Seconds = Field(60.0, description="seconds of source time between two looks at the asset's latest values")
+    every: Seconds = Field(120.0, description="seconds of source time between two looks at the asset's latest values")
     max_age: Seconds = Field(600.0, description="a tag whose latest GOOD value is older makes the look void")
     trees: int = Field(25, ge=1, le=200, description="trees; more are steadier and slower")
-    height: int = Field(8, ge=1, le=12, description="levels of a tree; memory doubles with each")
-    window: int = Field(250, ge=10, le=100_000, description="looks after which the trees take over what they learnt")
+    height: int = Field(
+        8, ge=1, le=12, description="levels of a tree; with 25 trees 8 take about 5 MB an asset, and each further one doubles it"
+    )
+    window: int = Field(1440, ge=10, le=100_000, description="looks after which the trees take over what they learnt")
     half_life: Forgetting = Field(7 * 86_400.0, description="seconds until a learnt score weighs half")
-    threshold: float = Field(8.0, gt=0, description="score from which a look is an anomaly, in standard deviations of the usual surprise")
+    threshold: float = Field(6.5, gt=0, description="score from which a look is an anomaly, in standard deviations of the usual surprise")
     seed: int = Field(7, ge=0, description="of the random trees: the same seed grows the same trees")
     learn: Seconds = Field(
-        2 * 86_400.0,
+        4 * 86_400.0,
         description="seconds of source time from the first look in which nothing is reported; the first half finds the range of each tag",
     )
 

@@ -13,6 +13,7 @@ from trunkline.config.addresses import is_loopback
 from trunkline.config.crosscheck_alarms import alarms
 from trunkline.config.crosscheck_derived import derived
 from trunkline.config.crosscheck_notifications import notifications
+from trunkline.config.crosscheck_anomalies import anomalies, packages
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean
@@ -45,6 +46,7 @@ def within(examined: Examined) -> Iterator[Problem]:
         yield from notifications(examined.config.notifications, examined)
         yield from derived(examined.config, examined)
         yield from alarms(examined.config, examined)
+        yield from anomalies(examined)
 
 
 def around(examined: Examined, directory: Path) -> Iterator[Problem]:
@@ -57,6 +59,7 @@ def around(examined: Examined, directory: Path) -> Iterator[Problem]:
     yield from _certificates(examined.config.log, examined, directory)
     yield from _data_dir(examined, data_dir)
     yield from _stamp(examined, examined.config, data_dir)
+    yield from packages(examined)
 
 
 def _twice(examined: Examined, location: Location, what: str, first: Location, mend: str) -> Problem:

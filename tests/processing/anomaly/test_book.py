@@ -148,9 +148,8 @@ def test_an_episode_is_told_once_when_it_begins_and_once_when_it_ends() -> None:
     assert (begin.asset, begin.tag) == ("PLANT01.AREA01.UNIT_1", "PRESSURE")
     facts = begin.attributes
     assert facts["value"] == 90
-    assert facts["score"] == pytest.approx(
-        (90 - float(facts["expected"] or 0)) * 8 / (float(facts["high"] or 0) - float(facts["expected"] or 0))
-    )
+    expected, high = float(facts["expected"] or 0), float(facts["high"] or 0)
+    assert facts["score"] == pytest.approx((90 - expected) / (high - expected) * 8)
     assert facts["window_from"] == START + 40 * times.MINUTE
     assert facts["tags"] == f"{TAG} 100%"
     assert f"{TAG} is 90 bar, usual are" in begin.text

@@ -1,7 +1,7 @@
 """Golden cases: a folder with the rule, the readings, and what has to come of them (input.csv, rule.yaml, expected.csv).
 
-`input.csv` has tag, time, value and quality; an empty value is none. `expected.csv` has what begins and ends: time, type, asset, tag and the
-facts that matter. `python -m tests.processing.anomaly.test_cases CASE...` writes what comes of a case today, to be read before it is kept.
+`input.csv` has tag, time, value and quality; an empty value is none. `expected.csv` has what begins and ends, with the facts that matter.
+`python -m tests.processing.anomaly.test_cases CASE...` writes what comes of a case today, to be read before it is kept.
 """
 
 import csv

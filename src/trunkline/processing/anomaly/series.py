@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from trunkline.config.anomalies import AnomalyRule
 from trunkline.config.patterns import TagPattern
-from trunkline.model.tags import MAX_TAG, SEPARATOR
+from trunkline.model.tags import SEPARATOR
 
 
 def watched(rule: AnomalyRule, paths: Iterable[str]) -> list[str]:
@@ -25,8 +25,3 @@ def score_path(rule: AnomalyRule, series: str) -> str:
     """
     name = f"ANOMALY_{rule.id.upper()}"
     return f"{series}{SEPARATOR}{name}" if rule.half_space_trees else f"{series}_{name}"
-
-
-def fits(path: str) -> bool:
-    """Return whether the path of scores is no longer than a tag may be."""
-    return len(path.rpartition(SEPARATOR)[2]) <= MAX_TAG
