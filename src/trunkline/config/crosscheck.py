@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 from trunkline.config.addresses import is_loopback
 from trunkline.config.crosscheck_alarms import alarms
+from trunkline.config.crosscheck_anomalies import anomalies, packages
 from trunkline.config.crosscheck_derived import derived
 from trunkline.config.crosscheck_notifications import notifications
-from trunkline.config.crosscheck_anomalies import anomalies, packages
 from trunkline.config.examining import Examined
 from trunkline.config.kafka import KafkaSecurity, addresses
 from trunkline.config.problems import Location, Problem, did_you_mean

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from trunkline.config.anomalies import AnomalyRule
 from trunkline.config.examining import Examined
-from trunkline.config.patterns import TagPattern
 from trunkline.config.problems import Location, Problem, did_you_mean
-from trunkline.model.tags import MAX_TAG
+from trunkline.model.tags import MAX_TAG, TagPattern
 
 
 def anomalies(examined: Examined) -> Iterator[Problem]:

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from trunkline.config.anomalies import AnomalyRule
-from trunkline.config.patterns import TagPattern
-from trunkline.model.tags import SEPARATOR
+from trunkline.model.tags import SEPARATOR, TagPattern
 
 
 def watched(rule: AnomalyRule, paths: Iterable[str]) -> list[str]:
