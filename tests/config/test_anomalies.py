@@ -9,7 +9,7 @@ from tests.config.conftest import SiteWriter
 
 from trunkline.config.anomalies import AnomalyRule, Cusum
 from trunkline.config.loading import check, load
-from trunkline.config.patterns import TagPattern
+from trunkline.model.tags import TagPattern
 from trunkline.config.problems import Problem, render
 
 SITE = """\
