@@ -115,6 +115,14 @@ def test_missing_inputs() -> None:
     assert value("5 if A > 0 else 6") is None
 
 
+def test_both_sides_of_when() -> None:
+    expression = Expression("FLOW > 0 when PUMP == off", HOME)
+    assert expression.subject == Expression("FLOW > 0 ", HOME)
+    assert expression.condition == Expression(" PUMP == off", HOME)
+    plain = Expression("FLOW > 0", HOME)
+    assert (plain.subject, plain.condition) == (plain, None)
+
+
 def test_when_counts_only_while_the_condition_holds() -> None:
     flow = Expression("FLOW > 0 when PUMP == off")
     assert flow.value({"FLOW": 3.0, "PUMP": False}) is True
@@ -295,9 +303,10 @@ def test_pythons_parser_sees_placeholders_only(monkeypatch: pytest.MonkeyPatch) 
         seen.append(source)
         return parse(source, mode=mode)
 
-    monkeypatch.setattr("trunkline.model.expressions.parsing.ast.parse", watched)
-    Expression("min(A.B, 12) if 'x' == `P-1.T` and not C else 4.5 when on")
-    assert seen == ["___(___, __) if ___ == _______ and not _ else ___", "__"]
+    with monkeypatch.context() as patch:
+        patch.setattr("trunkline.model.expressions.parsing.ast.parse", watched)
+        Expression("min(A.B, 12) if 'x' == `P-1.T` and not C else 4.5 when on")
+    assert set(seen) == {"___(___, __) if ___ == _______ and not _ else ___", "__"}
 
 
 def test_a_condition_inside_conditions_is_evaluated_once() -> None:
