@@ -278,8 +278,9 @@ class Script(threading.Thread):
 
     def _toggled(self, tag: str, beat: int, now: int) -> Reading:
         """Return the next value of an alarm tag, at a microsecond of its own."""
-        moment, high = now + self._chance.randrange(1000), beat % 2 == 1
-        if beat:
+        # in turns: whenever something is killed, half of the conditions are on
+        moment, high = now + self._chance.randrange(1000), (beat + tag.startswith("D.ONCE.")) % 2 == 1
+        if beat or high:
             self.expected[tag].append((moment, Trigger.CONDITION_ON if high else Trigger.CONDITION_OFF))
         return Reading(tag, _HIGH if high else _LOW, 0, moment, now)
 

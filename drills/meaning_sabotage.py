@@ -1,9 +1,8 @@
 """A role with a planted defect, for drills only: `python -m drills.meaning_sabotage DEFECT ROLE FILE …` as `trunkline run ROLE FILE …`."""
 
 import sys
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from trunkline.cli.run import app
 from trunkline.model import times
@@ -38,8 +37,8 @@ def late_unmarked() -> None:
     honest = rows.mark_rollups
 
     def mark(cursor: Any, prepared: Any) -> None:  # noqa: ANN401 - passed through
-        fresh = prepared.flush.columns.time > times.now() - times.HOUR
-        honest(cursor, prepared.only(np.asarray(prepared.keep & fresh)))
+        fresh = prepared.flush.columns.time[prepared.sorted] > times.now() - times.HOUR
+        honest(cursor, replace(prepared, sorted=prepared.sorted[fresh]))
 
     rows.mark_rollups = mark
 
