@@ -64,7 +64,9 @@ ROWS: Final = (
     Row("cusum_day", "cusum, season: day", {"cusum": {"season": "day"}}, (("daily", "shift"), ("daily", "drift"), ("daily", "mistimed"))),
     Row("seasonal", "seasonal", {"seasonal": {}}, (("steady", "spike"), ("daily", "spike"), ("steady", "noisy"), ("daily", "noisy"))),
 )
-FOREST: Final = Row("half_space_trees", "half_space_trees", {"half_space_trees": {}, "clear_delay": 600}, (("asset", "mixed"),))
+FOREST: Final = Row(
+    "half_space_trees", "half_space_trees, height: 10", {"half_space_trees": {"height": 10}, "clear_delay": 600}, (("asset", "mixed"),)
+)
 
 
 def rule(row: Row) -> AnomalyRule:
