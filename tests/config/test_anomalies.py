@@ -9,8 +9,8 @@ from tests.config.conftest import SiteWriter
 
 from trunkline.config.anomalies import AnomalyRule, Cusum
 from trunkline.config.loading import check, load
-from trunkline.model.tags import TagPattern
 from trunkline.config.problems import Problem, render
+from trunkline.model.tags import TagPattern
 
 SITE = """\
 site: a

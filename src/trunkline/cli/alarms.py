@@ -9,17 +9,23 @@ import msgspec
 import typer
 from rich.table import Table
 
-from trunkline.cli.moment import seconds_of
+from trunkline.cli.moment import moment, seconds_of
 from trunkline.cli.output import emit, people, plain
 from trunkline.cli.telling import telling
 from trunkline.config.loading import load
+from trunkline.historian.reader import MAX_ROWS, Reader
 from trunkline.log.opening import layout_of
 from trunkline.model import times
 from trunkline.model.alarms import Action, ActionKind
 from trunkline.model.errors import Misconfigured
+from trunkline.model.events import Alarm
+from trunkline.model.reading import Category
 from trunkline.processing.alarms.desk import alarms_of, ask
+from trunkline.processing.alarms.report import positions
+from trunkline.processing.alarms.report import report as make_report
+from trunkline.processing.alarms.report_text import render
 from trunkline.processing.alarms.standing import Standing
-from trunkline.supervisor.wiring import site_log
+from trunkline.supervisor.wiring import historian_reader, site_log
 
 app = typer.Typer(help="Alarms: what stands, acknowledge, shelve, report.", no_args_is_help=True)
 
@@ -138,6 +144,38 @@ def return_(file: SiteFile, alarms: Names, reason: Reason = "", actor: Actor = "
 def comment(file: SiteFile, alarms: Names, text: Annotated[str, typer.Option(help="the remark")], actor: Actor = "") -> None:
     """Leave a remark in the alarm's record."""
     _act(file, ActionKind.COMMENT, alarms, text, actor, as_json=False)
+
+
+@app.command()
+def report(
+    file: SiteFile,
+    start: Annotated[str, typer.Option("--from", help="ISO 8601 with a zone, or '8h', '1d' back from now")] = "8h",
+    end: Annotated[str, typer.Option("--to", help="the same; 'now'")] = "now",
+    under: Annotated[str, typer.Option(help="only of this asset and those below")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Tell how the alarm system did: rates against EEMUA 191, floods, bad actors, standing and chattering alarms, times to acknowledge."""
+    with telling():
+        begin, until = moment(start), moment(end)
+        if until <= begin:
+            raise Misconfigured(f"--from {start} is not before --to {end}")
+        site = load(file)
+        with historian_reader(site) as reader:
+            found = make_report(_recorded(reader, begin, until, under), begin, until, positions(site.config.alarms))
+    if as_json:
+        emit(msgspec.to_builtins(found))
+    else:
+        people.print(render(found))
+
+
+def _recorded(reader: Reader, begin: int, end: int, under: str) -> list[Alarm]:
+    """Return the alarms' transitions of a time, and of the day before for those that stood at its beginning."""
+    found: list[Alarm] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page, cursor = reader.events(begin - times.DAY, end, category=Category.ALARM, under=under, limit=MAX_ROWS // 100, cursor=cursor)
+        found += [event for event, _ in page if isinstance(event, Alarm)]
+    return found
 
 
 def _act(file: Path, kind: ActionKind, names: Sequence[str], reason: str, actor: str, *, lasting: str = "", as_json: bool) -> None:

@@ -72,8 +72,8 @@ class StepRunner:
                 while not stop.is_set():
                     batch = consumer.poll(_POLL_RECORDS, _POLL_SECONDS)
                     before, held = held, consumer.assignment()
-                    if not held <= before:
-                        # others had these partitions meanwhile: what is remembered of them is old
+                    if held != before:
+                        # others had the new ones meanwhile, and have the lost ones now: what is remembered of them is not ours to write
                         step = self._make_step()
                         turns = _Turns(consumer, step, self._checkpoint_seconds, self._recover(site, step, held))
                     if batch:
