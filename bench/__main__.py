@@ -48,6 +48,8 @@ SCRIPTS: Final = (
     Script("path_journal", ("path.journal",)),
     Script("validate", ("validate.step", "validate.changes")),
     Script("alarms", ("alarms.evaluate",)),
+    Script("steps", ("steps.all",)),
+    Script("alarm_latency", ("alarms.latency",)),
     Script("derive", ("derive.step", "derive.wide", "derive.backlog", "derive.columns")),
     Script("anomaly", tuple(f"anomaly.speed.{name}" for name in ANOMALY), ("--only", "speed")),
     Script("anomaly", tuple(f"anomaly.detect.{name}" for name in ANOMALY), ("--only", "detect")),

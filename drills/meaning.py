@@ -91,7 +91,7 @@ def _drill(*, seed: int, short: bool, keep: str | None, sabotage: str | None) ->
         if sabotage:
             role = plant.supervisor.roles[_WHERE[sabotage]]
             role.command = [sys.executable, "-m", "drills.meaning_sabotage", sabotage, *role.command[role.command.index("run") + 1 :]]
-        _wait_for_database(plant)
+        wait_for_database(plant)
         script = Script(plant.site, random.Random(seed), int(size["alarm_tags"]), int(size["excursions"]))
         script.start()
         killed = _kill(plant, random.Random(seed + 1), int(size["kills"]), float(size["pause"]), script, role=_WHERE.get(sabotage or ""))
@@ -177,7 +177,9 @@ def _alarm_tags(count: int) -> list[str]:
     return [f"D.{'ONCE' if number % 2 else 'SEEN'}.T{number}" for number in range(count)]
 
 
-def _wait_for_database(plant: Stage) -> None:
+def wait_for_database(plant: Stage) -> None:
+    """Return once the historian has made its tables. Raises RuntimeError."""
+
     def ready() -> bool:
         try:
             return plant.stored_readings() >= 0
