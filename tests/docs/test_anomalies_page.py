@@ -8,8 +8,7 @@ import yaml
 from tests.processing.anomaly.support import book, columns, judged, rule, series
 from tests.processing.anomaly.test_assets import RULE, TAGS, pump
 
-from trunkline.config.anomalies import DETECTORS, AnomalyRule
-from trunkline.processing.anomaly.series import score_path
+from trunkline.config.anomalies import DETECTORS, AnomalyRule, score_path
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = (DOCS / "how-to" / "anomalies.md").read_text()

@@ -4,12 +4,16 @@ Nothing is watched until a rule is written. Every rule names exactly one detecto
 """
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from trunkline.config.tags import Identifier, Model, Seconds
+from trunkline.config.tags import Identifier, Model, Seconds, SourceConfig, TagConfig
+from trunkline.model.tags import SEPARATOR, TagPattern
 
+#: Gateway and source under which scores are counted and stored; no gateway of a site with anomaly rules may have this name.
+ANOMALY: Final = "anomaly"
 _PATTERN: Final = re.compile(r"(\*\*|[A-Z0-9*][A-Z0-9_*-]*)(\.(\*\*|[A-Z0-9*][A-Z0-9_*-]*))*")
 
 
@@ -160,3 +164,43 @@ class AnomalyRule(Model):
         """The detector's own options."""
         found: Detector = getattr(self, self.kind)
         return found
+
+
+def watched(rule: AnomalyRule, paths: Iterable[str]) -> list[str]:
+    """Return the paths that the rule's patterns stand for, in the order given."""
+    patterns = [TagPattern(text) for text in rule.tags]
+    return [path for path in paths if any(pattern.matches(path) for pattern in patterns)]
+
+
+def score_path(rule: AnomalyRule, series: str) -> str:
+    """Return the path of the scores: beside the tag, or below the asset where one rule looks at all its tags together.
+
+    PLANT01.AREA02.UNIT_05.FLOW_RATE and rule 'drift' make PLANT01.AREA02.UNIT_05.FLOW_RATE_ANOMALY_DRIFT. A level more would make a branch
+    of the tag.
+
+    Args:
+        rule: whose scores.
+        series: path of the tag, or of the asset for half-space trees.
+    """
+    name = f"ANOMALY_{rule.id.upper()}"
+    return f"{series}{SEPARATOR}{name}" if rule.half_space_trees else f"{series}_{name}"
+
+
+def score_source(rules: Iterable[AnomalyRule], tags: Iterable[TagConfig]) -> SourceConfig:
+    """Return what stands where ordinary tags have their source: the scores that the enabled rules keep.
+
+    Args:
+        rules: of the site file.
+        tags: every other tag of the site.
+    """
+    numeric = [tag.path for tag in tags if tag.kind in {"double", "integer"}]
+    found: dict[str, TagConfig] = {}
+    for rule in rules:
+        if not (rule.enabled and rule.scores):
+            continue
+        paths = watched(rule, numeric)
+        series = dict.fromkeys(path.rpartition(SEPARATOR)[0] for path in paths) if rule.half_space_trees else dict.fromkeys(paths)
+        for one in series:
+            path = score_path(rule, one)
+            found[path] = TagConfig(path=path, description=f"anomaly score of {one} by rule {rule.id}"[:256])
+    return SourceConfig(id=ANOMALY, type=ANOMALY, tags=tuple(found.values()))

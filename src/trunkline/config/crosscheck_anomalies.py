@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Iterator, Mapping
 
-from trunkline.config.anomalies import AnomalyRule
+from trunkline.config.anomalies import ANOMALY, AnomalyRule
 from trunkline.config.examining import Examined
 from trunkline.config.problems import Location, Problem, did_you_mean
 from trunkline.model.tags import MAX_TAG, TagPattern
@@ -14,6 +14,10 @@ def anomalies(examined: Examined) -> Iterator[Problem]:
     if examined.config is None:
         return
     kinds = {tag.path: tag.kind for placed in examined.sources for tag in placed.source.tags}
+    for position, gateway in enumerate(examined.config.gateways):
+        if examined.config.anomalies and gateway.id == ANOMALY:
+            message = f"gateway id {ANOMALY!r} is the name under which scores of anomaly rules are counted"
+            yield examined.document.problem(("gateways", position, "id"), message, "give the gateway another id")
     first: dict[str, Location] = {}
     for position, rule in enumerate(examined.config.anomalies):
         place: Location = ("anomalies", position, "id")

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from trunkline.config import crosscheck, document
+from trunkline.config.anomalies import ANOMALY, score_source
 from trunkline.config.derived import DERIVED, derived_source
 from trunkline.config.examining import examine
 from trunkline.config.problems import InvalidSite, Problem, did_you_mean, errors
@@ -80,9 +81,9 @@ class Site:
         return self.typed[self.gateway(gateway_id).id]
 
     def tags(self) -> MappingProxyType[str, SiteTag]:
-        """Return every tag of the site by its path, in the order of the file: what devices give, then what is derived from it.
+        """Return every tag of the site by its path, in the order of the file: what devices give, what is derived from it, scores of both.
 
-        Derived tags have the gateway and the source 'derived', see `trunkline.config.derived`.
+        Derived tags have the gateway and the source 'derived', scores of anomaly rules 'anomaly'.
         """
         return self._tags
 
@@ -91,6 +92,8 @@ class Site:
         every = [(gateway, source) for gateway, sources in self.typed.items() for source in sources]
         if self.config.derived:
             every.append((DERIVED, derived_source(self.config.derived)))
+        if self.config.anomalies:
+            every.append((ANOMALY, score_source(self.config.anomalies, [tag for _, source in every for tag in source.tags])))
         return MappingProxyType({tag.path: SiteTag(gateway, source, tag) for gateway, source in every for tag in source.tags})
 
 

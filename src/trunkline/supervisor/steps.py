@@ -1,16 +1,14 @@
 """The steps of roles 'evaluate' and 'notify', made of what the site file says. A step that a site does not use is not even loaded."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+from trunkline.config.anomalies import ANOMALY
 from trunkline.config.loading import Site
-from trunkline.log.codec.events import encode_event
 from trunkline.log.codec.forms import forms_of
 from trunkline.log.opening import layout_of
-from trunkline.log.port import Record
-from trunkline.model.events import Event
 from trunkline.model.identity import uuid7
-from trunkline.model.reading import Category, Kind
-from trunkline.processing.port import Outputs, Step
+from trunkline.model.reading import Kind
+from trunkline.processing.port import Step
 from trunkline.processing.telemetry import CleanTelemetry, TelemetryStep
 from trunkline.registry.client import client_of
 
@@ -41,18 +39,12 @@ def _alarming(site: Site) -> Step:
 
 
 def _deriving(site: Site) -> Step:
-    from trunkline.processing.derive.step import DeriveStep, Emitted  # noqa: PLC0415 - see above
+    from trunkline.processing.author import outputs  # noqa: PLC0415 - see above
+    from trunkline.processing.derive.step import DeriveStep  # noqa: PLC0415
 
     layout = layout_of(site.config.log)
     kinds = {path: entry.tag.value_kind for path, entry in site.tags().items()}
     core = DeriveStep(layout, site.config.derived, kinds, str(uuid7()))
-
-    def outputs(emitted: Iterable[Emitted]) -> Outputs:
-        out: Outputs = {}
-        for topic, record in emitted:
-            out.setdefault(topic, []).append(record)
-        return out
-
     return TelemetryStep(
         "derive",
         layout,
@@ -65,26 +57,16 @@ def _deriving(site: Site) -> Step:
 
 
 def _watching(site: Site) -> Step:
-    from trunkline.processing.anomaly.book import AnomalyBook  # noqa: PLC0415 - see above
+    from trunkline.processing.anomaly.step import Anomalies  # noqa: PLC0415 - see above
 
-    layout, forms = layout_of(site.config.log), forms_of(site.config.log.form, site.typed)
-    units = {path: entry.tag.unit for path, entry in site.tags().items() if entry.tag.value_kind is not Kind.TEXT}
-    book = AnomalyBook(site.config.anomalies, units, site.config.timezone)
-    topic = layout.topic(Category.EVENT, "raw")
-
-    def told(events: Iterable[Event]) -> Outputs:
-        records = [Record(forms.event(encode_event(event)), event.asset.encode()) for event in events]
-        return {topic: records} if records else {}
-
-    return TelemetryStep(
-        "anomaly",
-        layout,
-        _telemetry(site),
-        book,
-        lambda columns, now: told(book.evaluate(columns, now).events),
-        lambda now: told(book.tick(now)),
-        (topic,),
-    )
+    layout, config = layout_of(site.config.log), site.config
+    units = {
+        path: entry.tag.unit
+        for path, entry in site.tags().items()
+        if entry.gateway != ANOMALY and entry.tag.value_kind in {Kind.DOUBLE, Kind.INTEGER}
+    }
+    core = Anomalies(layout, config.anomalies, units, config.timezone, str(uuid7()), forms_of(config.log.form, site.typed))
+    return TelemetryStep("anomaly", layout, _telemetry(site), core, core.evaluate, core.tick, core.topics)
 
 
 def routing_step(site: Site) -> Callable[[], Step]:

@@ -13,8 +13,8 @@ from trunkline.log.port import Record, StoredRecord
 from trunkline.log.topics import Layout
 from trunkline.model import times
 from trunkline.model.reading import Category, Kind, Reading, Value
+from trunkline.processing.author import Emitted
 from trunkline.processing.derive import DeriveStep
-from trunkline.processing.derive.step import Emitted
 
 LAYOUT = Layout("gateway", 2)
 RAW = LAYOUT.topic(Category.TELEMETRY, "raw")

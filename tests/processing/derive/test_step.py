@@ -13,9 +13,9 @@ from trunkline.ledger.status import decode_status
 from trunkline.log.codec import columns as codec
 from trunkline.log.codec.head import HEADER, decode_head
 from trunkline.model import times
+from trunkline.processing.author import Emitted
 from trunkline.processing.derive import DeriveStep
 from trunkline.processing.derive.memory import KEPT
-from trunkline.processing.derive.step import Emitted
 
 RULES = """
 - {path: TOTAL, calc: A + B, settle: 0}

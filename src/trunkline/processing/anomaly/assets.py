@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from trunkline.config.anomalies import AnomalyRule, HalfSpaceTrees
+from trunkline.config.anomalies import AnomalyRule, HalfSpaceTrees, score_path
 from trunkline.log.codec.columns import F64, I64
 from trunkline.model import times
 from trunkline.model.events import Event
@@ -18,7 +18,6 @@ from trunkline.processing.anomaly.explanation import Evidence, begun, ended
 from trunkline.processing.anomaly.forest import Forest, model_class, nodes
 from trunkline.processing.anomaly.readings import Readings
 from trunkline.processing.anomaly.rounds import rounds
-from trunkline.processing.anomaly.series import score_path
 from trunkline.processing.anomaly.table import Table, fingerprint
 from trunkline.processing.anomaly.watch import Found
 

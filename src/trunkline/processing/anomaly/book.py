@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from trunkline.config.anomalies import AnomalyRule, Cusum, Ewma, HalfSpaceTrees, RobustZ, Seasonal
+from trunkline.config.anomalies import AnomalyRule, Cusum, Ewma, HalfSpaceTrees, RobustZ, Seasonal, watched
 from trunkline.log.codec.columns import F64, I32, I64, Columns
 from trunkline.model import times
 from trunkline.model.events import Event
@@ -15,7 +15,6 @@ from trunkline.processing.anomaly.ewma import EwmaDetector
 from trunkline.processing.anomaly.readings import good
 from trunkline.processing.anomaly.robust_z import RobustZDetector
 from trunkline.processing.anomaly.seasonal import SeasonalDetector
-from trunkline.processing.anomaly.series import watched
 from trunkline.processing.anomaly.watch import SeriesWatch, Watch
 
 #: What was learnt is handed out this often; episodes at once. It is a function of the input and made again by `warm`.

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from trunkline.config.anomalies import AnomalyRule
+from trunkline.config.anomalies import AnomalyRule, score_path
 from trunkline.log.codec.columns import F64, I64
 from trunkline.model.events import Event
 from trunkline.processing.anomaly import marks
@@ -14,7 +14,6 @@ from trunkline.processing.anomaly.episodes import Episodes, Turn
 from trunkline.processing.anomaly.explanation import Evidence, begun, ended
 from trunkline.processing.anomaly.readings import Readings
 from trunkline.processing.anomaly.rounds import rounds
-from trunkline.processing.anomaly.series import score_path
 from trunkline.processing.anomaly.table import Table, fingerprint
 
 

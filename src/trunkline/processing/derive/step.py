@@ -5,7 +5,7 @@ for a checkpoint and rebuilt by `warm`; what does not (numbers given, moments re
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -13,40 +13,16 @@ import numpy.typing as npt
 
 from trunkline.config.derived import DERIVED, DerivedConfig, in_order
 from trunkline.log.codec.columns import I64, Columns
-from trunkline.log.codec.head import HEADER, decode_head
 from trunkline.log.codec.slots import RecentSlots, TagSlot
-from trunkline.log.codec.writer import Rows, write_rows
-from trunkline.log.port import Record
+from trunkline.log.codec.writer import Rows
 from trunkline.log.topics import Layout
 from trunkline.model.reading import Category, Kind
-from trunkline.processing.derive.account import Account
+from trunkline.processing.author import Author, Emitted
 from trunkline.processing.derive.memory import Arrived, InputMemory
 from trunkline.processing.derive.rule import Reckoned, Rule
 
-_SEQUENCE: Final = "sequence"
-_COUNT, _MARK, _INPUT, _PENDING = "count ", "mark ", "input ", "pending "
+_MARK, _INPUT, _PENDING = "mark ", "input ", "pending "
 _NONE: Final = np.empty(0, np.int64)
-
-
-class Emitted(NamedTuple):
-    """A record and its topic."""
-
-    topic: str
-    record: Record
-
-
-class _Sequence(msgspec.Struct):
-    """Where numbering stands; see `trunkline.log.codec.head.BlockHead`.
-
-    Attributes:
-        origin: identity of this numbering: a new one where there are no entries.
-        next: position of the next reading.
-        covered: per lane (`Layout.lane_of`), where its last block ended.
-    """
-
-    origin: str
-    next: int = 0
-    covered: dict[int, int] = {}
 
 
 class DeriveStep:
@@ -72,10 +48,9 @@ class DeriveStep:
         self._slots = [TagSlot(rule.config.path, DERIVED, rule.kind, lane) for rule, lane in zip(self._rules, lanes, strict=True)]
         self._recent = RecentSlots()
         self._users = _users(self._rules, len(inputs))
-        self._sequence = _Sequence(new_origin)
-        self._account = Account(len(ordered))
+        self._author = Author(layout, DERIVED, len(ordered), new_origin)
         self._waiting: set[int] = set()
-        self._changed: set[str] = {_SEQUENCE}
+        self._changed: set[str] = set()
         self._dropped: set[str] = set()
 
     @property
@@ -166,27 +141,8 @@ class DeriveStep:
             moments[user] = np.union1d(moments.get(user, _NONE), reckoned.time)
 
     def _emitted(self, found: list[tuple[int, Reckoned]], now: int) -> list[Emitted]:
-        emitted: list[Emitted] = []
-        numbering = self._sequence
-        if found:
-            self._account.newest = max(int(reckoned.time.max()) for _, reckoned in found)
-            records, numbering.next = write_rows(numbering.origin, numbering.next, numbering.covered, [self._rows(found, now)])
-            emitted += [self._addressed(record) for record in records]
-            self._changed.add(_SEQUENCE)
-        if self._account.due(now):
-            emitted.append(Emitted(self._layout.gateway_status, self._account.report(numbering.origin, now)))
-        return emitted
-
-    def _addressed(self, record: Record) -> Emitted:
-        """Count a block and send it to its lane."""
-        header = dict(record.headers)[HEADER]
-        head = decode_head(header)
-        lane = record.partition
-        assert lane is not None, "blocks are written for a lane"
-        self._sequence.covered[lane] = head.hi
-        self._changed.update(f"{_COUNT}{hour}" for hour in self._account.add(head))
-        at = self._layout.place_of(lane)
-        return Emitted(at.topic, record._replace(partition=at.partition))
+        written = self._author.write(self._rows(found, now)) if found else []
+        return written + self._author.report(now)
 
     def _rows(self, found: list[tuple[int, Reckoned]], now: int) -> Rows:
         slots = [slot for number, reckoned in found for slot in [self._slots[number]] * len(reckoned)]
@@ -213,24 +169,20 @@ class DeriveStep:
     def changed(self) -> dict[str, bytes | None]:
         """Return the entries that changed since the last call, to be committed with what was emitted; None removes one."""
         changed: dict[str, bytes | None] = {key: self._entry(key) for key in sorted(self._changed)}
+        changed.update(self._author.changed())
         changed.update(dict.fromkeys(self._dropped))
         self._changed, self._dropped = set(), set()
         return changed
 
     def entries(self) -> dict[str, bytes]:
         """Return everything that is remembered, for a checkpoint."""
-        keys = [_SEQUENCE, *(f"{_COUNT}{hour}" for hour in self._account.by_hour)]
-        keys += [_MARK + rule.config.path for rule in self._rules]
+        keys = [_MARK + rule.config.path for rule in self._rules]
         keys += [_INPUT + path for path in self._memory.paths()]
         keys += [_PENDING + rule.config.path for rule in self._rules if rule.waits]
-        return {key: self._entry(key) for key in keys}
+        return {**self._author.entries(), **{key: self._entry(key) for key in keys}}
 
     def _entry(self, key: str) -> bytes:
-        if key == _SEQUENCE:
-            return msgspec.msgpack.encode(self._sequence)
         what, _, name = key.partition(" ")
-        if what == "count":
-            return msgspec.msgpack.encode(self._account.by_hour[int(name)])
         if what == "input":
             return self._memory.entry(name)
         rule = self._by_path()[name]
@@ -243,14 +195,12 @@ class DeriveStep:
         """Take over the entries of an earlier run; those of tags that are not derived any more are removed with the next commit."""
         rules = self._by_path()
         pending: list[tuple[Rule, bytes]] = []
+        mine = self._author.restore(entries)
         for key, entry in entries.items():
             what, _, name = key.partition(" ")
-            if key == _SEQUENCE:
-                self._sequence = msgspec.msgpack.decode(entry, type=_Sequence)
-                self._changed.discard(_SEQUENCE)
-            elif what == "count":
-                self._account.restore(int(name), msgspec.msgpack.decode(entry, type=int))
-            elif what == "input" and name in self._memory.rows:
+            if key in mine:
+                continue
+            if what == "input" and name in self._memory.rows:
                 self._memory.restore(name, entry)
             elif what == "mark" and name in rules:
                 rules[name].evaluated = msgspec.msgpack.decode(entry, type=int)

@@ -1,9 +1,8 @@
-"""The step's side of the ledger: what it emitted, told as gateways tell what they read."""
+"""A step's side of the ledger: what it emitted, told as gateways tell what they read."""
 
 from typing import Final
 
 from trunkline import __version__
-from trunkline.config.derived import DERIVED
 from trunkline.ledger.status import BufferStatus, EdgeCount, GatewayStatus, LinkStatus, SourceStatus, encode_status
 from trunkline.log.codec.head import BlockHead
 from trunkline.log.port import Record
@@ -19,14 +18,16 @@ class Account:
     """Counts readings by hour since the origin was made. What is emitted is in the log at once: forwarded is what was read.
 
     Args:
-        tags: how many derived tags there are.
+        name: of the gateway and source that the ledger knows the step as.
+        tags: how many tags it has.
 
     Attributes:
         by_hour: readings emitted, by hour of history.
         newest: time of the newest reading of the last that were emitted.
     """
 
-    def __init__(self, tags: int) -> None:
+    def __init__(self, name: str, tags: int) -> None:
+        self._name = name
         self._tags = tags
         self.by_hour: dict[int, int] = {}
         self._untold: set[int] = set()
@@ -59,12 +60,12 @@ class Account:
             self._untold = set(self.by_hour)
         self._reports += 1
         category = Category.TELEMETRY.name.lower()
-        counts = [EdgeCount(DERIVED, category, hour, self.by_hour[hour], self.by_hour[hour], 0) for hour in sorted(self._untold)]
+        counts = [EdgeCount(self._name, category, hour, self.by_hour[hour], self.by_hour[hour], 0) for hour in sorted(self._untold)]
         self._untold, self._told_at = set(), now
         total = sum(self.by_hour.values())
-        source = SourceStatus(DERIVED, DERIVED, "connected", self._since, self.newest, total, 0, 0.0, None, self._tags, 0)
+        source = SourceStatus(self._name, self._name, "connected", self._since, self.newest, total, 0, 0.0, None, self._tags, 0)
         status = GatewayStatus(
-            gateway=DERIVED,
+            gateway=self._name,
             origin=origin,
             at_us=now,
             version=__version__,
@@ -74,4 +75,4 @@ class Account:
             counts=counts,
             counted_us=now,
         )
-        return Record(encode_status(status), key=DERIVED.encode())
+        return Record(encode_status(status), key=self._name.encode())
