@@ -146,6 +146,7 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
     from trunkline.processing.runtime import StepRunner  # noqa: PLC0415
     from trunkline.processing.validate import ValidateStep  # noqa: PLC0415
     from trunkline.registry.client import client_of  # noqa: PLC0415
+    from trunkline.supervisor.steps import groups  # noqa: PLC0415
 
     tags = {path: entry.tag for path, entry in site.tags().items()}
     forms, rules = forms_of(site.config.log.form, site.typed), site.config.rules
@@ -159,7 +160,7 @@ def worker(file: SiteFile, member: Member = "worker-0") -> None:
         if site.config.log.engine == "journal":
             layout = layout_of(site.config.log)
             compacted = [spec.name for spec in layout.specs() if spec.cleanup == "compact"]
-            Housekeeper(open_site_journal(site.config.log, site.data_dir), ("validate", "historian"), compacted, stop).start()
+            Housekeeper(open_site_journal(site.config.log, site.data_dir), groups(site), compacted, stop).start()
         runner.run(stop)
     except (Fenced, Misconfigured) as error:
         fail(str(error), 2)

@@ -25,6 +25,18 @@ def evaluating_steps(site: Site) -> list[Callable[[], Step]]:
     return steps
 
 
+def groups(site: Site) -> list[str]:
+    """Return the consumer groups that read the site log: what they have not read yet is kept, whatever its age."""
+    config = site.config
+    found = {
+        "derive": bool(config.derived),
+        "alarms": config.keeps_alarms,
+        "anomaly": any(rule.enabled for rule in config.anomalies),
+        "notify": bool(config.notifications.channels),
+    }
+    return ["validate", "historian", *(name for name, used in found.items() if used)]
+
+
 def _telemetry(site: Site) -> CleanTelemetry:
     kinds = {path: entry.tag.value_kind for path, entry in site.tags().items()}
     return CleanTelemetry(layout_of(site.config.log), kinds, client_of(site))
