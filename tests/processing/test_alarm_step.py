@@ -25,8 +25,9 @@ from trunkline.model.events import Alarm, AlarmSeverity, Event
 from trunkline.model.identity import uuid7
 from trunkline.model.reading import Category, Kind, Reading
 from trunkline.processing import memory
-from trunkline.processing.alarms.book import AlarmBook
+from trunkline.processing.alarms.book import AlarmBook, standing_of
 from trunkline.processing.alarms.desk import ask
+from trunkline.processing.alarms.plan import Plan
 from trunkline.processing.alarms.step import AlarmStep
 from trunkline.processing.runtime import StepRunner
 
@@ -216,6 +217,4 @@ def test_a_shelf_expires_while_nothing_is_read(path: Path) -> None:
         eventually(lambda: len(transitions(path)) == 2)
     with Journal(path) as log:
         entries, _ = memory.kept(log, LAYOUT.state("alarms"))
-        book = AlarmBook(CONFIG, TAGS)
-        book.restore(entries)
-        assert book.standing() == []
+        assert standing_of(Plan(CONFIG, TAGS), entries) == []

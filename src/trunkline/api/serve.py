@@ -15,6 +15,7 @@ from trunkline.config.loading import Site
 from trunkline.historian.reader import Reader
 from trunkline.log.opening import layout_of, open_site_log
 from trunkline.model.errors import Misconfigured
+from trunkline.processing.alarms.desk import AlarmList
 from trunkline.security.door import Door
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def open_services(site: Site, conninfo: str) -> Services:
     except BaseException:
         door.close()
         raise
-    return Services(site, Reader(conninfo), log, layout_of(site.config.log), door, Board(site.data_dir))
+    return Services(site, Reader(conninfo), log, layout_of(site.config.log), door, Board(site.data_dir), AlarmList(site))
 
 
 def close_services(services: Services) -> None:

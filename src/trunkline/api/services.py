@@ -17,6 +17,7 @@ from trunkline.config.loading import Site
 from trunkline.historian.reader import Reader
 from trunkline.log.port import Log
 from trunkline.log.topics import Layout
+from trunkline.processing.alarms.desk import AlarmList
 from trunkline.security.door import Door, Identity
 
 COOKIE: Final = "trunkline_session"
@@ -34,6 +35,7 @@ class Services:
     layout: Layout
     door: Door
     board: Board
+    alarms: AlarmList
     health: Health = field(default_factory=Health)
     metrics: Metrics = field(default_factory=Metrics)
     hub: Hub = field(default_factory=lambda: Hub(LiveCache()))

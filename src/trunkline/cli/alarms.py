@@ -20,7 +20,7 @@ from trunkline.model.alarms import Action, ActionKind
 from trunkline.model.errors import Misconfigured
 from trunkline.model.events import Alarm
 from trunkline.model.reading import Category
-from trunkline.processing.alarms.desk import alarms_of, ask
+from trunkline.processing.alarms.desk import AlarmList, ask
 from trunkline.processing.alarms.report import positions
 from trunkline.processing.alarms.report import report as make_report
 from trunkline.processing.alarms.report_text import render
@@ -48,7 +48,7 @@ def list_(
     with telling():
         site = load(file)
         with site_log(site) as log:
-            found = [one for one in alarms_of(site, log) if not under or f"{one.asset}.".startswith(f"{under}.")]
+            found = [one for one in AlarmList(site).standing(log) if not under or f"{one.asset}.".startswith(f"{under}.")]
     if as_json:
         for one in found:
             emit(msgspec.to_builtins(one))
@@ -187,7 +187,7 @@ def _act(file: Path, kind: ActionKind, names: Sequence[str], reason: str, actor:
         seconds = seconds_of(lasting) if lasting else 0.0
         who = actor or getpass.getuser()
         with site_log(site) as log:
-            known = {name: one for one in alarms_of(site, log) for name in (one.code, one.key)}
+            known = {name: one for one in AlarmList(site).standing(log) for name in (one.code, one.key)}
             done = True
             for name in names:
                 seen = known.get(name)  # None is at rest: it can be shelved, too

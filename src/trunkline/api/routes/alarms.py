@@ -7,12 +7,12 @@ from fastapi import APIRouter, Response
 
 from trunkline.api.answers import answer
 from trunkline.api.models import AlarmAction, AlarmAnswer, AlarmList
-from trunkline.api.problem import bad_request
+from trunkline.api.problem import ProblemDetails, bad_request
 from trunkline.api.services import IdentityDep, ServicesDep
 from trunkline.api.values import wire
 from trunkline.model import times
 from trunkline.model.alarms import Action, ActionKind, State
-from trunkline.processing.alarms.desk import alarms_of, ask
+from trunkline.processing.alarms.desk import ask
 from trunkline.processing.alarms.standing import Standing
 from trunkline.security.errors import NotAllowed
 from trunkline.security.roles import Role
@@ -31,11 +31,16 @@ _NEEDS: Final = {
 @router.get("/alarms", summary="Alarms that stand", response_model=AlarmList)
 def alarms(found: ServicesDep) -> Response:
     """Return every alarm that is not at rest, what wants attention first (W-135 to W-138)."""
-    standing = alarms_of(found.site, found.log)
+    standing = found.alarms.standing(found.log)
     return answer({"alarms": [_row(one) for one in standing], "at_us": times.now()})
 
 
-@router.post("/alarms/actions", summary="Acknowledge, shelve, suppress, comment", response_model=AlarmAnswer)
+@router.post(
+    "/alarms/actions",
+    summary="Acknowledge, shelve, suppress, comment",
+    response_model=AlarmAnswer,
+    responses={400: {"model": ProblemDetails, "description": "The body is no JSON."}},
+)
 def act(found: ServicesDep, who: IdentityDep, asked: AlarmAction) -> Response:
     """Have one action done to one alarm, and say what came of it: done, refused (why), or unknown when no answer came."""
     if not found.site.config.keeps_alarms:

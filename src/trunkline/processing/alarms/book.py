@@ -21,7 +21,7 @@ from trunkline.model.events import Alarm, Event
 from trunkline.model.reading import Value
 from trunkline.processing.alarms import actions
 from trunkline.processing.alarms.conditions import Change
-from trunkline.processing.alarms.devices import DeviceAlarms
+from trunkline.processing.alarms.devices import DeviceAlarms, devices_standing
 from trunkline.processing.alarms.life import Cause, Life, Subject, advance
 from trunkline.processing.alarms.plan import Plan
 from trunkline.processing.alarms.samples import Samples
@@ -229,11 +229,6 @@ class AlarmBook:
             return Outcome([actions.comment(subject, life, action, now)])
         return Outcome(self._advance(place, actions.cause(action, now), now))
 
-    def standing(self) -> list[Standing]:
-        """Return how every alarm stands that is not at rest, in no order."""
-        silenced = (place for place in self._lives if self._plan.items[place].subject is not None)
-        return [*(standing(self._subject(place), self._lives[place]) for place in silenced), *self._devices.standing()]
-
     # --- what outlives a restart -------------------------------------------------------------------------------------------------------
 
     def changed(self) -> dict[str, bytes | None]:
@@ -322,3 +317,15 @@ class AlarmBook:
             watch.last_time[new] = np.frombuffer(known.times[side], np.int64)[old]
             watch.last_number[new] = np.frombuffer(known.numbers[side], np.float64)[old]
             watch.last_text = {place: known.texts[side][before] for before, place in pairs if before in known.texts[side]}
+
+
+def standing_of(plan: Plan, entries: Mapping[str, bytes]) -> list[Standing]:
+    """Return how every alarm stands that is not at rest, in no order, by the entries that a book of this plan handed out."""
+    found = devices_standing(entries)
+    for key, value in entries.items():
+        place = plan.by_key.get(key.removeprefix(_LIVE)) if key.startswith(_LIVE) else None
+        subject = None if place is None else plan.items[place].subject
+        life = msgspec.msgpack.decode(value, type=Entry).life if subject is not None else None
+        if subject is not None and life is not None and not life.at_rest:
+            found.append(standing(subject, life))
+    return found

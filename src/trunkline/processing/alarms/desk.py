@@ -1,5 +1,6 @@
 """The operators' side of the alarm step: what stands, and asking for actions."""
 
+import threading
 import time
 from typing import Final
 
@@ -13,7 +14,8 @@ from trunkline.model.alarms import Action
 from trunkline.model.errors import CorruptData
 from trunkline.model.identity import uuid7
 from trunkline.processing import memory
-from trunkline.processing.alarms.book import AlarmBook
+from trunkline.processing.alarms.book import standing_of
+from trunkline.processing.alarms.plan import Plan
 from trunkline.processing.alarms.standing import Standing, in_order
 
 #: Seconds after which a request is worth nothing.
@@ -58,11 +60,30 @@ def ask(log: Log, layout: Layout, action: Action, *, seconds: float = _LASTS) ->
         time.sleep(_STEP)
 
 
-def alarms_of(site: Site, log: Log) -> list[Standing]:
-    """Return every alarm of a site that is not at rest, as the alarm step last wrote it down. Raises RetryLater."""
-    if not site.config.keeps_alarms:
-        return []
-    book = AlarmBook(site.config.alarms, {path: entry.tag for path, entry in site.tags().items()})
-    entries, _ = memory.kept(log, layout_of(site.config.log).state("alarms"))
-    book.restore(entries)
-    return in_order(book.standing())
+class AlarmList:
+    """What stands, read from what the alarm step writes down. Thread-safe; what does not change is worked out once.
+
+    Args:
+        site: the site.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._topic = layout_of(site.config.log).state("alarms")
+        self._lock = threading.Lock()
+        self._plan: Plan | None = None
+        self._ends: Positions = {}
+        self._known: list[Standing] = []
+
+    def standing(self, log: Log) -> list[Standing]:
+        """Return every alarm that is not at rest, what wants attention first. Raises RetryLater."""
+        if not self._site.config.keeps_alarms:
+            return []
+        with self._lock:
+            ends = {at: end for at, (_, end) in log.bounds(self._topic).items()}
+            if self._plan is None:
+                self._plan = Plan(self._site.config.alarms, {path: entry.tag for path, entry in self._site.tags().items()})
+            if ends != self._ends:
+                entries, _ = memory.kept(log, self._topic)
+                self._known, self._ends = in_order(standing_of(self._plan, entries)), ends
+            return self._known

@@ -76,19 +76,7 @@ class DeviceAlarms:
         return known
 
     def _subject(self, known: DeviceAlarm, *, live: bool) -> Subject:
-        return Subject(
-            key=known.key,
-            rule=DEVICE_RULE,
-            type=known.type,
-            asset=known.asset,
-            tag=known.tag,
-            severity=AlarmSeverity(known.severity),
-            source=known.source,
-            unit=known.unit,
-            threshold=known.threshold,
-            ack_required=live,
-            max_shelve=self._max_shelve,
-        )
+        return _subject(known, live=live, max_shelve=self._max_shelve)
 
     def _advance(self, known: DeviceAlarm, life: Life, cause: Cause, now: int) -> list[Event]:
         event = advance(self._subject(known, live=cause.live), life, cause, now)
@@ -122,10 +110,6 @@ class DeviceAlarms:
             return [actions.comment(subject, known.life, action, now)], ""
         return self._advance(known, known.life, actions.cause(action, now), now), ""
 
-    def standing(self) -> list[Standing]:
-        """Return how every alarm stands that is not at rest."""
-        return [standing(self._subject(known, live=True), known.life) for known in self._alarms.values() if not known.life.at_rest]
-
     def changed(self) -> dict[str, bytes | None]:
         """Return the entries changed since the last call."""
         keys, self._changed = self._changed, set()
@@ -143,3 +127,25 @@ class DeviceAlarms:
                 self._alarms[known.key] = known
                 self._note(known)
         self._changed.clear()
+
+
+def devices_standing(entries: Mapping[str, bytes]) -> list[Standing]:
+    """Return how every alarm stands that is not at rest, by the entries that `DeviceAlarms` handed out; others are passed over."""
+    known = [msgspec.msgpack.decode(value, type=DeviceAlarm) for key, value in entries.items() if key.startswith(_PREFIX)]
+    return [standing(_subject(one, live=True, max_shelve=0), one.life) for one in known if not one.life.at_rest]
+
+
+def _subject(known: DeviceAlarm, *, live: bool, max_shelve: int) -> Subject:
+    return Subject(
+        key=known.key,
+        rule=DEVICE_RULE,
+        type=known.type,
+        asset=known.asset,
+        tag=known.tag,
+        severity=AlarmSeverity(known.severity),
+        source=known.source,
+        unit=known.unit,
+        threshold=known.threshold,
+        ack_required=live,
+        max_shelve=max_shelve,
+    )
