@@ -25,8 +25,8 @@ SITE = """site: plant-1
 title: Plant 1
 timezone: Europe/Oslo
 notifications:
-  people: [{{id: anna, email: anna@example.com}}]
-  rotas: [{{id: ops, start: 2026-01-05, weeks: [{{all: [anna]}}]}}]
+  people: [{{id: north, email: north@example.com}}]
+  rotas: [{{id: ops, start: 2026-01-05, weeks: [{{all: [north]}}]}}]
   channels:
     - {{id: hook, type: webhook, url: "{url}", secret: "${{secret:hook-key}}", timeout_seconds: 2}}
     - {{id: pd, type: pagerduty, url: "{url}", integration_key: "${{secret:hook-key}}"}}
@@ -53,8 +53,8 @@ def test_who_would_be_told(site: Path) -> None:
     assert said.code == 0
     *told, summary = said.documents
     assert [(one["channel"], one["receivers"], one["when"]) for one in told] == [
-        ("hook", ["anna"], "at once"),
-        ("mail", ["anna <anna@example.com>"], "at once"),
+        ("hook", ["north"], "at once"),
+        ("mail", ["north <north@example.com>"], "at once"),
         ("oncall_manager", [], "after 15 min, unless acknowledged"),
     ]
     assert summary == {"told": 3, "at": "2026-12-24T22:00:00.000000Z", "passed": True}
@@ -133,7 +133,7 @@ def test_an_alarm_of_the_log_is_told(site: Path, hook: HttpReceiver) -> None:
         role.wait()
         journal.close()
     assert role.returncode == 0, out
-    assert (hook.posts[0].json["dedup_key"], hook.posts[0].json["people"]) == ("occurrence", ["anna"])
+    assert (hook.posts[0].json["dedup_key"], hook.posts[0].json["people"]) == ("occurrence", ["north"])
 
 
 def test_a_site_without_channels_has_no_such_role(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_acknowledging_is_told_where_it_matters() -> None:
     """PagerDuty's incident is acknowledged too; nobody gets an SMS about it."""
     play = Play()
     play.at(0, transition("a"))
-    (known,) = play.requests(5, transition("a", "ACKNOWLEDGED", at=5, acked_by="anna"))
+    (known,) = play.requests(5, transition("a", "ACKNOWLEDGED", at=5, acked_by="north"))
     assert (known.channel, known.kind.value, known.dedup_key) == ("pd", "acknowledge", "a")
     assert known.not_after == known.time + times.DAY
     assert play.at(9, transition("a", "ACKNOWLEDGED", at=9)) == []
@@ -209,15 +209,19 @@ def test_a_flood_becomes_one_summary_and_critical_alarms_still_pass() -> None:
 
 
 def test_a_summary_goes_to_those_it_is_for() -> None:
-    people = [{"id": name, "phone": "+4711111111"} for name in ("anna", "bo")]
-    rules = [{"id": name, "channels": ["sms"], "people": [name], "types": [f"{name.upper()}*"]} for name in ("anna", "bo")]
+    people = [{"id": name, "phone": "+4711111111"} for name in ("north", "south")]
+    rules = [{"id": name, "channels": ["sms"], "people": [name], "types": [f"{name.upper()}*"]} for name in ("north", "south")]
     play = Play(standard(rules=rules, people=people, escalation={"channels": []}, storm={"per_minute": 1}))
     play.at(
         0,
-        *(transition(f"{name}{number}", severity="LOW", kind=f"{name.upper()}{number}") for name in ("anna", "bo") for number in range(3)),
+        *(
+            transition(f"{name}{number}", severity="LOW", kind=f"{name.upper()}{number}")
+            for name in ("north", "south")
+            for number in range(3)
+        ),
     )
     found = {one.people: {item.occurrence for item in one.items} for one in play.requests(60)}
-    assert found == {("anna",): {"anna1", "anna2"}, ("bo",): {"bo0", "bo1", "bo2"}}
+    assert found == {("north",): {"north1", "north2"}, ("south",): {"south0", "south1", "south2"}}
 
 
 def test_rules_choose_by_asset_tag_type_and_hour() -> None:
@@ -245,13 +249,13 @@ def test_the_people_are_those_on_duty_when_it_happened() -> None:
         "id": "ops",
         "start": "2026-11-16",
         "shifts": [{"name": "day", "start": "06:00", "end": "18:00"}, {"name": "night", "start": "18:00", "end": "06:00"}],
-        "weeks": [{"day": ["anna"], "night": ["bo"]}],
+        "weeks": [{"day": ["north"], "night": ["south"]}],
     }
-    people = [{"id": name, "phone": "+4711111111"} for name in ("anna", "bo")]
+    people = [{"id": name, "phone": "+4711111111"} for name in ("north", "south")]
     rules = [{"id": "all", "channels": ["sms"], "rota": "ops"}]
     play = Play(standard(rules=rules, rotas=[rota], people=people))
-    assert [one.people for one in play.requests(0, transition("a"))] == [("anna",)]
-    assert [one.people for one in play.requests(1, transition("b", kind="B", at=-5 * 3600))] == [("bo",)]
+    assert [one.people for one in play.requests(0, transition("a"))] == [("north",)]
+    assert [one.people for one in play.requests(1, transition("b", kind="B", at=-5 * 3600))] == [("south",)]
 
 
 def test_two_rules_for_one_channel_make_one_message() -> None:

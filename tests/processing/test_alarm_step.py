@@ -161,7 +161,7 @@ def test_a_person_gets_an_answer(path: Path) -> None:
         log.append(CLEAN, blocks)
         eventually(lambda: bool(transitions(path)))
         (event,) = transitions(path)
-        action = Action(kind=ActionKind.ACKNOWLEDGE, key="high:P.U0.FLOW", actor="anna", occurrence=event.correlation_id)
+        action = Action(kind=ActionKind.ACKNOWLEDGE, key="high:P.U0.FLOW", actor="north", occurrence=event.correlation_id)
         answer = ask(log, LAYOUT, action)
         assert answer is not None
         assert (answer.done, answer.key) == (True, "high:P.U0.FLOW")
@@ -172,13 +172,13 @@ def test_a_person_gets_an_answer(path: Path) -> None:
     acknowledged = transitions(path)[-1]
     life = Lifecycle.of(acknowledged)
     assert life is not None
-    assert (life.state, life.acked_by, acknowledged.actor) == (State.ACKNOWLEDGED, "anna", "anna")
+    assert (life.state, life.acked_by, acknowledged.actor) == (State.ACKNOWLEDGED, "north", "north")
 
 
 def test_what_was_asked_long_ago_is_not_done(path: Path) -> None:
     """An action that waited while the step was away is refused, and nobody is surprised by it."""
     with Journal(path) as log:
-        action = Action(kind=ActionKind.SHELVE, key="high:P.U0.FLOW", actor="anna", reason="works", seconds=60)
+        action = Action(kind=ActionKind.SHELVE, key="high:P.U0.FLOW", actor="north", reason="works", seconds=60)
         assert ask(log, LAYOUT, action, seconds=0.05) is None
         with running(path):
             eventually(lambda: log.bounds(LAYOUT.alarm_answers)[TopicPartition(LAYOUT.alarm_answers, 0)][1] == 1)
@@ -210,7 +210,7 @@ def test_a_devices_own_alarm_has_a_life(path: Path) -> None:
 
 def test_a_shelf_expires_while_nothing_is_read(path: Path) -> None:
     with Journal(path) as log, running(path):
-        action = Action(kind=ActionKind.SHELVE, key="high:P.U0.FLOW", actor="anna", reason="works", seconds=0.2)
+        action = Action(kind=ActionKind.SHELVE, key="high:P.U0.FLOW", actor="north", reason="works", seconds=0.2)
         answer = ask(log, LAYOUT, action)
         assert answer is not None
         assert answer.done

@@ -27,7 +27,7 @@ def standing(file: Path, *states: str) -> list[dict[str, Any]]:
 
 
 def act(file: Path, action: str, key: str, *options: str) -> dict[str, Any]:
-    (answer,) = lines(command("alarms", action, file, key, "--actor", "anna", "--json", *options))
+    (answer,) = lines(command("alarms", action, file, key, "--actor", "north", "--json", *options))
     return answer
 
 

@@ -102,7 +102,7 @@ class Rota(Model):
     start: date = Field(description="first day of the first of the weeks, usually a Monday", examples=["2026-01-05"])
     shifts: tuple[Shift, ...] = Field((Shift(name="all"),), min_length=1, description="shifts; without any, one a day called 'all'")
     weeks: tuple[dict[Identifier, tuple[Identifier, ...]], ...] = Field(
-        min_length=1, description="for each week, by shift, the people on duty", examples=[[{"all": ["anna"]}, {"all": ["bo"]}]]
+        min_length=1, description="for each week, by shift, the people on duty", examples=[[{"all": ["north"]}, {"all": ["south"]}]]
     )
     overrides: tuple[Override, ...] = Field((), description="times in which others are on duty; of those that overlap, the first counts")
     handover_minutes: int = Field(0, ge=0, le=240, description="for so long those of the shift before are told as well")
