@@ -30,7 +30,7 @@ from trunkline.model.alarms import Lifecycle
 from trunkline.model.reading import Category, Kind
 from trunkline.supervisor.wiring import site_log
 
-SECONDS: Final = 20 if SHORT else 60
+SECONDS: Final = 20 if SHORT else 40
 PORTION: Final = 500
 RATE: Final = 10_000
 #: What the design asks for, as a rate: transitions within 250 ms are four a second, one after the other.

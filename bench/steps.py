@@ -37,7 +37,7 @@ from trunkline.processing.alarms.step import AlarmStep
 from trunkline.processing.validate import ValidateStep
 
 SCANS: Final = 10
-SECONDS: Final = 20 if SHORT else 120
+SECONDS: Final = 20 if SHORT else 60
 LIMIT: Final = 100_000
 START: Final = 1_795_000_000 * times.SECOND // times.HOUR * times.HOUR
 LAYOUT: Final = layout_of(LogConfig())
