@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.cli.support import trunkline
 from tests.historian.conftest import conninfo, server
-from tests.processing.derive.bench import LAYOUT, at
+from tests.processing.derive.support import LAYOUT, at
 from tests.processing.derive.test_ledger import Plant, historian
 
 from trunkline.log.journal.journal import Journal

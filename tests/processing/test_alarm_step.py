@@ -218,3 +218,20 @@ def test_a_shelf_expires_while_nothing_is_read(path: Path) -> None:
     with Journal(path) as log:
         entries, _ = memory.kept(log, LAYOUT.state("alarms"))
         assert standing_of(Plan(CONFIG, TAGS), entries) == []
+
+
+def test_what_waits_to_be_read_is_no_silence(path: Path) -> None:
+    """After a standstill the step catches up: an hour of readings, poll by poll, is an hour without a stale alarm (D-36)."""
+    config = AlarmsConfig.model_validate({"definitions": [{"id": "still", "tags": ["**.FLOW"], "kind": "stale", "silence": 20}]})
+    now = START
+    step = AlarmStep(LAYOUT, config, TAGS, lambda: now)
+    feed(path, 30, 1)
+    with Journal(path) as log:
+        records = [record for at in sorted(log.bounds(CLEAN)) for record in log.read(at, 0, 100_000)]
+    late, early = sorted(records, key=lambda record: -record.offset)[: len(records) // 2], records[: len(records) // 2]
+    now = START + 50 * times.SECOND
+    step.process(early)
+    assert step.tick() == {}, "more may wait"
+    step.process(late)
+    assert step.tick() == {}
+    assert sum(len(told) for told in step.tick().values()) == len(TAGS), "nothing came any more: now it is silence"

@@ -160,8 +160,13 @@ def report(
         if until <= begin:
             raise Misconfigured(f"--from {start} is not before --to {end}")
         site = load(file)
+        with site_log(site) as log:
+            standing = [one for one in AlarmList(site).standing(log) if 0 < one.raised_at < begin - times.DAY]
         with historian_reader(site) as reader:
-            found = make_report(_recorded(reader, begin, until, under), begin, until, positions(site.config.alarms))
+            recorded = _recorded(reader, begin - times.DAY, until, under)
+            for one in standing:  # whatever has stood for longer than that
+                recorded += _recorded(reader, one.raised_at, one.raised_at + 1, under)
+            found = make_report(recorded, begin, until, positions(site.config.alarms))
     if as_json:
         emit(msgspec.to_builtins(found))
     else:
@@ -169,11 +174,11 @@ def report(
 
 
 def _recorded(reader: Reader, begin: int, end: int, under: str) -> list[Alarm]:
-    """Return the alarms' transitions of a time, and of the day before for those that stood at its beginning."""
+    """Return the alarms' transitions of a time."""
     found: list[Alarm] = []
     cursor: str | None = ""
     while cursor is not None:
-        page, cursor = reader.events(begin - times.DAY, end, category=Category.ALARM, under=under, limit=MAX_ROWS // 100, cursor=cursor)
+        page, cursor = reader.events(begin, end, category=Category.ALARM, under=under, limit=MAX_ROWS // 100, cursor=cursor)
         found += [event for event, _ in page if isinstance(event, Alarm)]
     return found
 

@@ -207,14 +207,14 @@ class SiteConfig(Model):
     registry: RegistryConfig | None = Field(None, description="the schema registry; without it only built-in schemas are known")
     gateways: tuple[GatewayConfig, ...] = ()
     validation: ValidationConfig = ValidationConfig()
-    alarms: AlarmsConfig = AlarmsConfig()
     rules: tuple[AnyRule, ...] = Field((), description="quality rules; each names the tags that it judges (docs/how-to/quality-rules.md)")
     derived: tuple[DerivedConfig, ...] = Field((), description="tags that are reckoned from others")
-    historian: HistorianConfig = HistorianConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
+    anomalies: tuple[AnomalyRule, ...] = Field((), description="rules that watch tags for what is unusual; without any nothing is watched")
     notifications: NotificationsConfig = NotificationsConfig()
     rollups: RollupsConfig = RollupsConfig()
+    historian: HistorianConfig = HistorianConfig()
     api: ApiConfig = ApiConfig()
-    anomalies: tuple[AnomalyRule, ...] = Field((), description="rules that watch tags for what is unusual; without any nothing is watched")
     lab: LabConfig | None = None
 
     @property

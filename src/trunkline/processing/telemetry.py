@@ -17,9 +17,6 @@ from trunkline.model.errors import CorruptData
 from trunkline.model.reading import Category, Kind
 from trunkline.processing.port import Outputs
 
-#: A poll that brings so many records has left some behind.
-MANY: Final = 500
-
 
 class CleanTelemetry:
     """Decodes the readings of clean topics, whatever their form.

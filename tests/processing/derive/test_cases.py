@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.processing.derive.bench import Given, at, columns, definitions, step, told
+from tests.processing.derive.support import Given, at, columns, definitions, step, told
 
 from trunkline.config.tags import KINDS
 from trunkline.model import quality

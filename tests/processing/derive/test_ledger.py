@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.historian.support import eventually
-from tests.processing.derive.bench import LAYOUT, RAW, at, definitions
+from tests.processing.derive.support import LAYOUT, RAW, at, definitions
 
 from trunkline import __version__
 from trunkline.config.derived import DERIVED

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.processing.derive.bench import LAYOUT, RAW, START, Given, at, columns, definitions, step, stored, told
+from tests.processing.derive.support import LAYOUT, RAW, START, Given, at, columns, definitions, step, stored, told
 
 from trunkline.ledger.status import decode_status
 from trunkline.log.codec import columns as codec

@@ -20,7 +20,7 @@ from trunkline.model.events import Alarm, Event
 from trunkline.model.reading import Category
 from trunkline.processing.alarms.book import AlarmBook
 from trunkline.processing.port import Outputs
-from trunkline.processing.telemetry import MANY, CleanTelemetry
+from trunkline.processing.telemetry import CleanTelemetry
 
 
 class AlarmStep:
@@ -54,7 +54,7 @@ class AlarmStep:
         self._telemetry = CleanTelemetry(layout, {path: tag.value_kind for path, tag in tags.items()}, schemas)
         self._alarms = frozenset(layout.topics(Category.ALARM, "clean"))
         self._shown = 0
-        self._waiting = False
+        self._flowing = False
         self.counts: Counter[str] = Counter()
 
     @property
@@ -79,9 +79,8 @@ class AlarmStep:
         out: Outputs = {}
         columns, backlog = self._telemetry.columns(records)
         self._emit(self._book.evaluate(columns, now, backlog), out)
-        self._waiting = len(records) >= MANY
         if len(columns):
-            self._shown = max(self._shown, int(columns.time.max()))
+            self._shown, self._flowing = max(self._shown, int(columns.time.max())), True
         for record in records:
             if record.topic in self._alarms:
                 self._device(record, now, out)
@@ -96,8 +95,9 @@ class AlarmStep:
     def tick(self) -> Outputs:
         """Return what delays, shelves and silence bring about."""
         out: Outputs = {}
-        # while input waits, what was not read yet is no silence
-        self._emit(self._book.tick(self._clock(), self._shown if self._waiting else None), out)
+        # while input flows, more of it may wait, and what was not read yet is no silence: time is what the readings say
+        shown, self._flowing = self._shown if self._flowing else None, False
+        self._emit(self._book.tick(self._clock(), shown), out)
         return out
 
     def recover(self, records: Sequence[StoredRecord]) -> None:
