@@ -159,9 +159,10 @@ def mark_rollups(cursor: psycopg.Cursor[Any], prepared: Prepared) -> None:
         return
     series, minute = prepared.series[columns.tag[places]], columns.time[places] // times.MINUTE
     begins = np.flatnonzero(np.append(True, (np.diff(series) != 0) | (np.diff(minute) != 0)))
-    pairs = np.unique(np.stack([minute[begins], series[begins].astype(np.int64)]), axis=1)
-    starts = ArrayParameter(pairs[0] * times.MINUTE - PG_EPOCH, TIMESTAMPTZ)
-    cursor.execute(statements.MARK_MINUTES, (starts, ArrayParameter(pairs[1].astype(np.int32), INT4)))
+    # minute and series in one number: sorting pairs takes several times as long, and every flush does it
+    pairs = np.unique(minute[begins] << 32 | series[begins])
+    starts = ArrayParameter((pairs >> 32) * times.MINUTE - PG_EPOCH, TIMESTAMPTZ)
+    cursor.execute(statements.MARK_MINUTES, (starts, ArrayParameter((pairs & 0xFFFFFFFF).astype(np.int32), INT4)))
 
 
 def write_latest(cursor: psycopg.Cursor[Any], prepared: Prepared) -> None:
